@@ -17,13 +17,14 @@ from numpy.typing import NDArray
 
 from core.errors import UserError, did_you_mean
 from core.files.untrusted import open_regular, read_npy
+from core.noise_paths import edm_betas, flow_betas
 
 Array = NDArray[np.float64]
 Level = Literal["good", "doubtful", "bad"]
 
 SCHEDULE_NAMES: Final = ("linear", "sine", "x^1.5", "x^2", "x^10")
 """The five schedules compared in the thesis."""
-ALL_NAMES: Final = (*SCHEDULE_NAMES, "cosine", "sigmoid", "custom")
+ALL_NAMES: Final = (*SCHEDULE_NAMES, "cosine", "sigmoid", "flow", "edm", "custom")
 """Every built-in name; ``x^P`` works for any other positive P too."""
 
 TRIANGLES_MEAN_SQUARE: Final = 0.96
@@ -205,10 +206,10 @@ def make_schedule(
     """Make a schedule by its name; the keywords are those of the configuration's ``[schedule]``.
 
     Args:
-        name: ``linear``, ``sine``, ``x^P`` with any positive P, ``cosine``, ``sigmoid`` or ``custom``.
+        name: ``linear``, ``sine``, ``x^P`` with any positive P, ``cosine``, ``sigmoid``, ``flow``,
+            ``edm`` or ``custom``.
         timesteps: T. For ``custom`` it must be the number of betas in the file.
-        beta_start: beta_1 (unused by ``cosine`` and ``custom``; ``sigmoid`` stays 0.25% of the range short of
-            both ends).
+        beta_start: beta_1 (only of the first four; ``sigmoid`` stays 0.25% of the range short of both ends).
         beta_end: beta_T, likewise.
         periods: periods of ``sine``; 0.5 rises once.
         file: the betas of ``custom``: ``.npy``, or text in which betas are separated by spaces, commas or lines and
@@ -240,6 +241,10 @@ def make_schedule(
         betas = beta_start + (beta_end - beta_start) * between(_unit_interval(timesteps))
     elif name == "cosine":
         betas = _cosine_betas(timesteps)
+    elif name == "flow":
+        betas = flow_betas(timesteps)
+    elif name == "edm":
+        betas = edm_betas(timesteps)
     elif name == "custom":
         betas = _custom_betas(file, timesteps)
     else:

@@ -66,8 +66,8 @@ def command(
 ) -> None:
     """Compare noise schedules by how much of the image each leaves at the last step.
 
-    NAME is linear, sine, x^P with any positive P, cosine, sigmoid or custom. Without one, all
-    built-in schedules are shown. alpha_bar_T is the share of the image's power left at the last step,
+    NAME is linear, sine, x^P with any positive P, cosine, sigmoid, flow, edm or custom. Without one,
+    all built-in schedules are shown. alpha_bar_T is the share of the image's power left at the last step,
     SNR_T its ratio to the noise, and L_T the cost of it in bits per dimension. Sampling starts from pure
     noise. If the schedule does not end there, the network was never trained on such inputs.
 

@@ -44,7 +44,7 @@ def command(
 ) -> None:
     """Train the runs of a recipe, in the foreground or background.
 
-    RECIPE is quick, thesis or the path of a .toml file. Each run is a separate process that continues
+    RECIPE is quick, edm, flow, thesis or the path of a .toml file. Each run is a separate process that continues
     when this command is killed or its terminal closes. Ctrl-C stops the runs after they write checkpoints.
     At the end, the folders of the finished runs are written to stdout.
     """

@@ -7,6 +7,7 @@ import msgspec
 
 from core.config.schema import PRESET_WIDTH_DIVISORS, RunConfig
 from core.errors import UserError
+from core.noise_levels import DEFAULT_PARAMETERS, check_range
 from core.schedules import Schedule, make_schedule
 
 _MAX_WIDTH: Final = 8192
@@ -18,11 +19,13 @@ def check_consistent(config: RunConfig) -> None:
 
     Raises:
         UserError: an unsupported width; a schedule that cannot be made, or from whose last step the network cannot
-            predict; or more sampling steps than timesteps.
+            predict; noise levels outside the schedule's range, or a parameter of others than those chosen; or more
+            sampling steps than timesteps.
     """
     _check_width(config)
     schedule = make_schedule(**msgspec.structs.asdict(config.schedule))
     _check_prediction(config, schedule)
+    _check_noise_levels(config, schedule)
     steps = config.sample.steps
     if any(math.isnan(level) for level in config.sample.levels or ()):
         raise UserError("sample.levels: expected log SNRs, got nan")
@@ -52,3 +55,19 @@ def _check_prediction(config: RunConfig, schedule: Schedule) -> None:
             f"(abar_T = {schedule.terminal_alpha_bar:.3g}), from which the image cannot be found; set it to "
             "v_prediction or sample"
         )
+
+
+def _check_noise_levels(config: RunConfig, schedule: Schedule) -> None:
+    train = config.train
+    for key, value in (("noise_mean", train.noise_mean), ("noise_scale", train.noise_scale)):
+        if value is not None and train.noise_levels not in DEFAULT_PARAMETERS:
+            raise UserError(
+                f"train.{key} = {value:g}: has no effect with train.noise_levels = {train.noise_levels}; leave it out, "
+                f"or set noise_levels to one of {', '.join(DEFAULT_PARAMETERS)}"
+            )
+    if train.sigmoid_bias is not None and train.loss_weight != "sigmoid":
+        raise UserError(
+            f"train.sigmoid_bias = {train.sigmoid_bias:g}: has no effect with train.loss_weight = {train.loss_weight}; "
+            "leave it out, or set loss_weight to sigmoid"
+        )
+    check_range(schedule, train.noise_levels, train.noise_mean, train.noise_scale)

@@ -59,7 +59,7 @@ class ScheduleConfig(Section, frozen=True):
     """The noise schedule: the betas of the forward process."""
 
     name: Name = "linear"
-    """`linear`, `sine`, `x^P` with any positive P, `cosine`, `sigmoid`, or `custom`."""
+    """`linear`, `sine`, `x^P` with any positive P, `cosine`, `sigmoid`, `flow`, `edm`, or `custom`."""
     timesteps: PositiveInt = 1000
     beta_start: Annotated[float, Meta(gt=0, lt=1)] = 1e-4
     beta_end: Annotated[float, Meta(gt=0, lt=1)] = 0.02
@@ -74,7 +74,8 @@ class ScheduleConfig(Section, frozen=True):
 class DiffusionConfig(Section, frozen=True):
     """The prediction target of the network, and the variance of the reverse process."""
 
-    prediction_type: Literal["epsilon", "sample", "v_prediction"] = "epsilon"
+    prediction_type: Literal["epsilon", "sample", "v_prediction", "flow"] = "epsilon"
+    """The noise, the image x0, v (Salimans & Ho 2022), or the velocity eps - x0 of rectified flow."""
     variance: Literal["beta", "beta_tilde"] = "beta"
 
 
@@ -102,10 +103,22 @@ class TrainConfig(Section, frozen=True):
     """Decay of the exponential moving average of the weights; 0 switches it off."""
     stratified_timesteps: bool = False
     """Draw one timestep from each of batch_size equal strata, instead of all independently."""
-    noise_levels: Literal["uniform", "cosine"] = "uniform"
-    """Draw timesteps uniformly, or so that any schedule has the noise levels of the cosine schedule as often."""
-    loss_weight: Literal["none", "min_snr"] = "none"
-    """Weight errors alike at all timesteps, or errors of the predicted x0 by min(SNR, 5) (Hang et al. 2023)."""
+    noise_levels: Literal["uniform", "cosine", "logit_normal", "laplace", "log_normal"] = "uniform"
+    """Draw timesteps uniformly, or so that any schedule has the same noise levels as often: those of the cosine
+    schedule, logit-normal times of rectified flow (Esser et al. 2024), a Laplace distribution of log SNR (Hang & Gu
+    2024), or a normal one of ln sigma, where sigma = sqrt((1 - abar) / abar) (Karras et al. 2022).
+    """
+    noise_mean: Annotated[float, Meta(ge=-100, le=100)] | None = None
+    """Mean of the last three noise levels; None takes the paper's: 0, 0, and -1.2, which is P_mean."""
+    noise_scale: Annotated[float, Meta(ge=0.001, le=100)] | None = None
+    """Standard deviation, or b of Laplace; None takes the paper's: 1, 0.5, and 1.2, which is P_std."""
+    loss_weight: Literal["none", "min_snr", "elbo", "edm", "sigmoid"] = "none"
+    """Weight errors alike at all timesteps; errors of the predicted x0 by min(SNR, 5) (Hang et al. 2023) or by SNR + 4
+    (`edm`, Karras et al. 2022); or errors of the predicted noise by 1 (`elbo`) or sigmoid(bias - log SNR) in an
+    integral over log SNR, whatever the schedule and `noise_levels` (Kingma & Gao 2023).
+    """
+    sigmoid_bias: Annotated[float, Meta(ge=-100, le=100)] | None = None
+    """Log SNR at which the weight of `sigmoid` is a half; None takes the paper's 2."""
     augment: Literal["none", "flips", "dihedral", "auto"] = "none"
     """Symmetries applied to the parts of a batch in turn: none, mirror images, or all eight of the square. `auto` takes
     those of the data set, all eight for triangles and none for a folder, and is replaced by them when a run is queued.

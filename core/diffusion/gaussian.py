@@ -3,6 +3,10 @@
 Letters: N images, C channels, H x W pixels; x0 the clean image in [-1, 1], xt the noised image, eps the standard
 normal noise, T the number of timesteps. A timestep ``t`` is an int64 tensor [N] in 0..T-1: t = 0 is the papers'
 t = 1. abar is ``alphas_cumprod``.
+
+Rectified flow noises along the line x_u = (1 - u) x0 + u eps. Divided by sqrt((1 - u)^2 + u^2) that is an xt with
+alpha_t = sqrt(abar_t) and sigma_t = sqrt(1 - abar_t), where u = sigma_t / (alpha_t + sigma_t). So its velocity
+eps - x0 can be predicted under every schedule.
 """
 
 import math
@@ -15,9 +19,9 @@ from torch import Tensor
 from core.errors import UserError
 from core.schedules import Schedule
 
-PredictionType = Literal["epsilon", "sample", "v_prediction"]
+PredictionType = Literal["epsilon", "sample", "v_prediction", "flow"]
 Variance = Literal["beta", "beta_tilde"]
-PREDICTION_TYPES: Final = ("epsilon", "sample", "v_prediction")
+PREDICTION_TYPES: Final = ("epsilon", "sample", "v_prediction", "flow")
 VARIANCES: Final = ("beta", "beta_tilde")
 
 
@@ -48,7 +52,8 @@ class GaussianDiffusion:
     Args:
         schedule: the betas.
         prediction_type: meaning of the network's output: ``epsilon`` the noise, ``sample`` the image x0,
-            ``v_prediction`` v = sqrt(abar) eps - sqrt(1 - abar) x0 (Salimans & Ho 2022).
+            ``v_prediction`` v = sqrt(abar) eps - sqrt(1 - abar) x0 (Salimans & Ho 2022), ``flow`` the velocity
+            eps - x0 of rectified flow (Liu et al. 2023).
         variance: sigma_t^2 of the reverse process: ``beta``, or ``beta_tilde``, the posterior's own (the two
             extremes of Ho et al. 2020, section 3.2).
 
@@ -146,6 +151,8 @@ class GaussianDiffusion:
         alpha_t, sigma_t = self._alpha_sigma(t, xt)
         if self.prediction_type == "epsilon":
             return (xt - sigma_t * output) / alpha_t
+        if self.prediction_type == "flow":
+            return (xt - sigma_t * output) / (alpha_t + sigma_t)
         return alpha_t * xt - sigma_t * output
 
     def predict_eps(self, output: Tensor, xt: Tensor, t: Tensor) -> Tensor:
@@ -156,6 +163,8 @@ class GaussianDiffusion:
         alpha_t, sigma_t = self._alpha_sigma(t, xt)
         if self.prediction_type == "sample":
             return (xt - alpha_t * output) / sigma_t
+        if self.prediction_type == "flow":
+            return (xt + alpha_t * output) / (alpha_t + sigma_t)
         return alpha_t * output + sigma_t * xt
 
     def target(self, x0: Tensor, eps: Tensor, t: Tensor) -> Tensor:
@@ -164,6 +173,8 @@ class GaussianDiffusion:
             return eps
         if self.prediction_type == "sample":
             return x0
+        if self.prediction_type == "flow":
+            return eps - x0
         alpha_t, sigma_t = self._alpha_sigma(t, x0)
         return alpha_t * eps - sigma_t * x0
 

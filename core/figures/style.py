@@ -121,6 +121,8 @@ _STYLES: Final = {
     "x^10": SeriesStyle("#1A1A1A", "X", _DASHES[4]),
     "cosine": SeriesStyle("#56B4E9", "v", _DASHES[1]),
     "sigmoid": SeriesStyle("#D55E00", "P", _DASHES[2]),
+    "flow": SeriesStyle("#8C6D00", "<", _DASHES[3]),
+    "edm": SeriesStyle("#5E3C99", ">", _DASHES[4]),
 }
 _OTHER: Final = SeriesStyle("#7F7F7F", "h", _DASHES[3])
 

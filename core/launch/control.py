@@ -44,6 +44,8 @@ from core.runs.store import RunStore
 from core.runs.withdrawal import withdraw_epochs
 
 _LOCK_WAIT: Final = 2.0
+_PARAMETERS: Final = {"noise_levels": ("noise_mean", "noise_scale"), "loss_weight": ("sigmoid_bias",)}
+"""Settings of `[train]` with the parameters of their value."""
 
 
 def check_startable(run: RunDirectory) -> str:
@@ -180,7 +182,8 @@ def clone(root: Path | str, run: RunDirectory, overrides: Iterable[str] = ()) ->
         run: the existing run, in any state.
         overrides: changes, each ``section.key=value``. Another ``model.preset`` brings its own width, unless the
             existing run's width was not its preset's or ``model.width`` is changed too. In the same way another
-            ``data.dataset`` brings its own augmentation.
+            ``data.dataset`` brings its own augmentation, and other noise levels or another loss weight bring their own
+            parameters.
 
     Returns:
         The new run, in a group of its own.
@@ -191,6 +194,11 @@ def clone(root: Path | str, run: RunDirectory, overrides: Iterable[str] = ()) ->
     """
     old = run.read()
     table = tomli.loads(encode_toml(without_own_augment(config_with_absolute_paths(old)).unresolved()))
+    overrides = list(overrides)
+    for key, parameters in _PARAMETERS.items():
+        if any(one.partition("=")[0].strip() == f"train.{key}" for one in overrides):
+            for parameter in parameters:
+                table["train"].pop(parameter, None)
     config = with_absolute_paths(
         decode(apply_overrides(table, overrides), RunConfig, source=f"clone of {sanitize(run.id)}")
     )

@@ -34,7 +34,7 @@ from core.training.checkpoint import (
 from core.training.compiler import compile_options, compile_problem
 from core.training.distributed import SingleProcess
 from core.training.ema import Ema
-from core.training.loss_weighting import loss_weights
+from core.training.loss_weighting import config_loss_weights
 from core.training.network import build_run_network
 from core.training.optimizers import make_optimizers
 from core.training.precision import (
@@ -129,14 +129,8 @@ class Trainer:
         )
         self.generator = torch.Generator(device)
         self._seeding: Seeding = "step"
-        self.timestep_sampler = TimestepSampler(
-            self.diffusion.schedule,
-            train.noise_levels,
-            stratified=train.stratified_timesteps,
-            device=device,
-        )
-        weights = loss_weights(self.diffusion, train.loss_weight)
-        self.loss_weights = None if weights is None else weights.to(device)
+        self.timestep_sampler = TimestepSampler.from_config(train, self.diffusion.schedule, device)
+        self.loss_weights = config_loss_weights(train, self.diffusion, device)
         self.batches_per_epoch = math.ceil(len(self.images) / train.batch_size)
         self.total_steps = self.batches_per_epoch * train.epochs
         self.epoch = self.batch = self.step = 0

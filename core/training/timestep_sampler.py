@@ -1,46 +1,30 @@
-"""Sampling of the timesteps of a training batch.
-
-The denoising task differs little between neighbouring levels of log SNR. A schedule may spend most of its timesteps
-where there is almost nothing to learn: half of the linear schedule's are below a log SNR of -2.5. So timesteps can be
-drawn such that log SNR has the same distribution under every schedule, within the range of the schedule.
-"""
-
-from typing import Final, Literal
+"""Sampling of the timesteps of a training batch, with the noise levels of `core.noise_levels`."""
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from core.config.schema import TrainConfig
+from core.noise_levels import NoiseLevels, timestep_probabilities
 from core.schedules import Schedule
 
-NoiseLevels = Literal["uniform", "cosine"]
 
-_UNIFORM_SHARE: Final = 0.05
-"""Share that is always drawn uniformly, because samplers visit all timesteps, or some of each part of the range."""
-
-
-def timestep_cdf(schedule: Schedule) -> NDArray[np.float64]:
-    """Return the cumulative distribution of timesteps whose log SNR has the density sech(log SNR / 2) / (2 pi).
-
-    Uniform timesteps of the cosine schedule have this density of log SNR. Each timestep represents the levels that are
-    nearer to its own level than to those of its neighbours.
+def timestep_cdf(
+    schedule: Schedule, levels: NoiseLevels = "cosine", mean: float | None = None, scale: float | None = None
+) -> NDArray[np.float64]:
+    """Return the cumulative distribution of timesteps.
 
     Args:
         schedule: of T timesteps.
+        levels: the distribution of noise levels, see `core.noise_levels.timestep_probabilities`.
+        mean: parameter of the distribution.
+        scale: parameter of the distribution.
 
     Returns:
         float64 [T], increasing; the last is 1.
-
-    Reference: Kingma and Gao 2023, table 1; Nichol and Dhariwal 2021, eq. 17.
     """
-    # 2 / pi atan(exp(x / 2)) is the integral of the density up to x; written with sqrt(SNR) it is finite at SNR 0.
-    below = 2 / np.pi * np.arctan(np.sqrt(schedule.snr))
-    edges = np.concatenate([below[:1], (below[:-1] + below[1:]) / 2, below[-1:]])
-    weights = edges[:-1] - edges[1:]
-    uniform = np.full(schedule.timesteps, 1 / schedule.timesteps)
-    total = weights.sum()
-    mixed = uniform if total <= 0 else _UNIFORM_SHARE * uniform + (1 - _UNIFORM_SHARE) * weights / total
+    mixed = timestep_probabilities(schedule, levels, mean, scale)
     cumulative: NDArray[np.float64] = np.cumsum(mixed)
     cumulative /= cumulative[-1]
     return cumulative
@@ -51,13 +35,22 @@ class TimestepSampler:
 
     Args:
         schedule: of T timesteps.
-        levels: `uniform` over the timesteps, or `cosine`, see `timestep_cdf`.
+        levels: `uniform` over the timesteps, or a distribution of noise levels, see `core.noise_levels`.
         stratified: draw one timestep from each of as many equally likely strata as the batch has images.
         device: device of the timesteps.
+        mean: parameter of the distribution; None takes the paper's.
+        scale: likewise.
     """
 
     def __init__(
-        self, schedule: Schedule, levels: NoiseLevels, *, stratified: bool, device: torch.device
+        self,
+        schedule: Schedule,
+        levels: NoiseLevels,
+        *,
+        stratified: bool,
+        device: torch.device,
+        mean: float | None = None,
+        scale: float | None = None,
     ) -> None:
         self._num_timesteps = schedule.timesteps
         self._stratified = stratified
@@ -65,7 +58,19 @@ class TimestepSampler:
         self._cdf = (
             None
             if levels == "uniform"
-            else torch.from_numpy(timestep_cdf(schedule)).to(device, torch.float32)
+            else torch.from_numpy(timestep_cdf(schedule, levels, mean, scale)).to(device, torch.float32)
+        )
+
+    @classmethod
+    def from_config(cls, train: TrainConfig, schedule: Schedule, device: torch.device) -> "TimestepSampler":
+        """Make the sampler of a training."""
+        return cls(
+            schedule,
+            train.noise_levels,
+            stratified=train.stratified_timesteps,
+            device=device,
+            mean=train.noise_mean,
+            scale=train.noise_scale,
         )
 
     def sample(self, count: int, generator: torch.Generator) -> Tensor:

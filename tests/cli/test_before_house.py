@@ -371,6 +371,9 @@ def test_commands_end_with_the_codes_they_did(own_house: Path) -> None:
 
 
 def test_json_has_the_keys_and_numbers_it_had(house: Path) -> None:
-    assert differences(before_house.schedules(house), expected("schedules.json")) == []
+    found, wanted = before_house.schedules(house), expected("schedules.json")
+    known = {one["name"] for one in wanted[""]}
+    found[""] = [one for one in found[""] if one["name"] in known]  # flow and edm are newer
+    assert differences(found, wanted) == []
     assert differences(core_json(house, "data", "list"), expected("data-list.json")) == []
     assert set(expected("doctor-keys.json")) <= before_house.key_paths(core_json(house, "doctor"))

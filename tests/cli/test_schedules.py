@@ -13,7 +13,7 @@ def test_there_is_one_row_a_schedule_with_a_diagnosis(core):
     header, *rows = done.stdout.splitlines()
     assert header.split()[:3] == ["schedule", "alpha_bar_T", "SNR_T"]
     assert [row.split()[0] for row in rows] == [name for name in ALL_NAMES if name != "custom"]
-    assert [row.split()[4] for row in rows] == ["good:", "good:", "good:", "good:", "bad:", "good:", "good:"]
+    assert [row.split()[4] for row in rows] == [*["good:"] * 4, "bad:", *["good:"] * 4]
 
 
 def test_json_has_the_documented_keys_and_the_schedules_own_numbers(core):

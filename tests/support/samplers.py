@@ -2,12 +2,14 @@
 
 import torch
 
-from core.diffusion.gaussian import PREDICTION_TYPES, GaussianDiffusion
+from core.diffusion.gaussian import GaussianDiffusion
 from core.schedules import make_schedule
 
 T = 24
+DIFFUSERS_TYPES = ("epsilon", "sample", "v_prediction")
+"""The prediction types that the samplers of diffusers have."""
 PROCESSES = [
-    (kind, zero) for kind in PREDICTION_TYPES for zero in (False, True) if (kind, zero) != ("epsilon", True)
+    (kind, zero) for kind in DIFFUSERS_TYPES for zero in (False, True) if (kind, zero) != ("epsilon", True)
 ]
 
 

@@ -128,6 +128,7 @@ def test_the_science_loads_nothing_of_core_but_schedules_their_files_spacing_nam
         "core.errors",
         "core.files",
         "core.files.untrusted",
+        "core.noise_paths",
         "core.sampling_names",
         "core.schedules",
         "core.spacing",

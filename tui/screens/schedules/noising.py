@@ -21,9 +21,9 @@ from core.data.recipe import find_data_recipe
 from core.data.survey import load_image
 from core.errors import UserError
 from core.imaging.sheet import to_channels_last, to_pixels
-from core.schedules import SCHEDULE_NAMES, Array, Schedule, parse_power
+from core.schedules import Array, Schedule, parse_power
 from tui.state.formatting import build_schedule, setting_text
-from tui.state.run_draft import Field, field_error, parse_value
+from tui.state.run_draft import NAMED_SCHEDULES, Field, field_error, parse_value
 
 Pixels = NDArray[np.uint8]
 
@@ -68,7 +68,7 @@ class ScheduleSet:
         first = configs[0] if configs else ScheduleConfig()
         table = msgspec.to_builtins(first)
         values = {field.key: setting_text(table[field.key.split(".")[1]]) for field in FIELDS[:-1]}
-        names = dict.fromkeys((*SCHEDULE_NAMES, "cosine", "sigmoid", *(config.name for config in configs)))
+        names = dict.fromkeys((*NAMED_SCHEDULES, *(config.name for config in configs)))
         file = next((config.file for config in configs if config.file), None)
         return cls(values | {POWER: ""}, tuple(names), first.zero_terminal_snr, file)
 

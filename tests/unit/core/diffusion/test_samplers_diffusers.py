@@ -9,7 +9,7 @@ from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 from diffusers.schedulers.scheduling_dpmsolver_multistep import DPMSolverMultistepScheduler
 from diffusers.schedulers.scheduling_unipc_multistep import UniPCMultistepScheduler
 
-from core.diffusion.gaussian import PREDICTION_TYPES, GaussianDiffusion
+from core.diffusion.gaussian import GaussianDiffusion
 from core.diffusion.samplers.ancestral import sample_ddpm
 from core.diffusion.samplers.base import SamplerOptions
 from core.diffusion.samplers.ddim import sample_ddim
@@ -17,7 +17,7 @@ from core.diffusion.samplers.dpm_solver import sample_dpm_solver
 from core.diffusion.samplers.unipc import sample_unipc
 from core.schedules import Schedule, make_schedule
 from core.spacing import inference_timesteps
-from tests.support.samplers import PROCESSES, T, network, process, seeded, start
+from tests.support.samplers import DIFFUSERS_TYPES, PROCESSES, T, network, process, seeded, start
 
 FIXED = {"beta": "fixed_large", "beta_tilde": "fixed_small"}
 
@@ -117,7 +117,7 @@ def almost_pure_noise_at_the_end(timesteps=T, **options):
 @pytest.mark.parametrize("clip", ["none", "static", "dynamic"])
 @pytest.mark.parametrize("eta", [0.0, 1.0])
 @pytest.mark.parametrize("steps", [T, 7, 3, 1])
-@pytest.mark.parametrize("prediction_type", PREDICTION_TYPES)
+@pytest.mark.parametrize("prediction_type", DIFFUSERS_TYPES)
 def test_dpm_solver_agrees_with_diffusers(prediction_type, steps, eta, clip, make):
     diffusion = make(prediction_type=prediction_type)
     scheduler = with_betas(
@@ -156,7 +156,7 @@ def test_dpm_solver_agrees_with_diffusers(prediction_type, steps, eta, clip, mak
 @pytest.mark.parametrize("make", [process, almost_pure_noise_at_the_end])
 @pytest.mark.parametrize("clip", ["none", "static", "dynamic"])
 @pytest.mark.parametrize("steps", [T, 7, 3, 2, 1])
-@pytest.mark.parametrize("prediction_type", PREDICTION_TYPES)
+@pytest.mark.parametrize("prediction_type", DIFFUSERS_TYPES)
 def test_unipc_agrees_with_diffusers(prediction_type, steps, clip, make):
     diffusion = make(prediction_type=prediction_type)
     scheduler = with_betas(

@@ -63,6 +63,17 @@ def test_quick_is_five_schedules_on_clean_triangles() -> None:
         assert config.sample.every == 1
 
 
+@pytest.mark.parametrize("name", ["edm", "flow"])
+def test_edm_and_flow_are_quick_but_for_noise_and_weights(name: str) -> None:
+    (config,) = load_recipe(name).configs
+    quick = load_recipe("quick").configs[0]
+    assert (config.data, config.model) == (quick.data, quick.model)
+    same = {"noise_levels": quick.train.noise_levels, "loss_weight": quick.train.loss_weight}
+    assert msgspec.structs.replace(config.train, **same) == quick.train
+    assert config.schedule.name == name
+    assert config.schedule.timesteps == quick.schedule.timesteps
+
+
 def test_thesis_is_the_thesis() -> None:
     recipe = load_recipe("thesis")
     assert tuple(names("thesis")) == SCHEDULE_NAMES

@@ -95,7 +95,7 @@ CASES: list[tuple[str, dict[str, object]]] = [
     ("lean", {}),
     ("lean", {"optimizer": "muon", "loss_weight": "min_snr", "noise_levels": "cosine"}),
     ("lean", {"optimizer": "adam", "stratified_timesteps": False, "augment": "flips", "ema_decay": 0.0}),
-    ("lean", {"precision": "bf16"}),
+    ("lean", {"precision": "bf16", "noise_levels": "log_normal", "loss_weight": "sigmoid"}),
     ("thesis", {"optimizer": "adam"}),
     ("thesis", {"optimizer": "muon", "augment": "none"}),
 ]

@@ -55,7 +55,7 @@ def test_it_starts_from_the_numbers_and_names_of_runs() -> None:
         name="x^3.5", timesteps=17, beta_start=1.5e-5, beta_end=0.3, zero_terminal_snr=True
     )
     schedules = ScheduleSet.from_config([config, ScheduleConfig()])
-    assert schedules.offered == (*SCHEDULE_NAMES, "cosine", "sigmoid", "x^3.5")
+    assert schedules.offered == (*SCHEDULE_NAMES, "cosine", "sigmoid", "flow", "edm", "x^3.5")
     assert schedules.config("x^3.5") == config
     assert schedules.config("linear") == msgspec.structs.replace(config, name="linear")
 
