@@ -9,7 +9,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from core.errors import UserError
-from core.figures import losses, progress, quality, reverse, samples, schedules
+from core.figures import losses, noise_error, progress, quality, reverse, samples, schedules
 from core.figures.figure_data import DATASET_ORDER, CannotDrawError, FigureData, Series
 from core.figures.images import Pixels, default_image, load_user_image
 from core.figures.style import house_style
@@ -97,6 +97,14 @@ def _figure_plans(data: FigureData, image: Pixels | None) -> Iterator[_FigurePla
     ):
         yield _FigurePlan(key, title, partial(quality.draw_curves, data, page))
     yield _FigurePlan("epochs", "Quality over the epochs", partial(progress.draw_progress, data))
+    yield _FigurePlan(
+        "noise-error", "Noise-prediction error by noise level", partial(noise_error.draw_curves, data)
+    )
+    yield _FigurePlan(
+        "noise-error-epochs",
+        "Noise-prediction error by noise level and epoch",
+        partial(noise_error.draw_epochs, data),
+    )
 
 
 def _image_plans(data: FigureData, dataset: str, reverse_key: str, samples_key: str) -> Iterator[_FigurePlan]:

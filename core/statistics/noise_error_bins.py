@@ -54,6 +54,14 @@ class NoiseErrorBins:
             tuple(float(total / count) for total, count in zip(error, counts, strict=True)),
         )
 
+    @classmethod
+    def pooled(cls, parts: Sequence["NoiseErrorBins"]) -> Self:
+        """Return the means over the images of all parts, such as runs that differ in their seed; at least one."""
+        images = np.array([part.images for part in parts], dtype=np.float64)
+        log_snr = (images * np.array([part.log_snr for part in parts])).sum(axis=0)
+        error = (images * np.array([part.error for part in parts])).sum(axis=0)
+        return cls.from_sums(images.sum(axis=0).tolist(), log_snr.tolist(), error.tolist())
+
     @property
     def is_valid(self) -> bool:
         """True if there are `BINS` values of each kind; a file of another version may have others."""
@@ -71,3 +79,20 @@ class NoiseErrorBins:
         log_snr = np.array(self.log_snr, dtype=np.float64)[known]
         order = np.argsort(log_snr)
         return log_snr[order], errors[known][order]
+
+
+def multiples_of_best(epochs: Sequence[NoiseErrorBins]) -> Array:
+    """Return the error of each epoch as a multiple of the lowest error of any epoch in the same bin.
+
+    Errors differ by orders of magnitude between bins, so only such a ratio shows at which levels training still gains.
+
+    Args:
+        epochs: at least one.
+
+    Returns:
+        float64 [epochs, BINS], at least 1; NaN where an epoch has no error.
+    """
+    errors = np.array([one.errors_by_bin() for one in epochs])
+    best = np.where(np.isnan(errors), np.inf, errors).min(axis=0)
+    multiples: Array = errors / best
+    return multiples
