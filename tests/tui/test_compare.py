@@ -367,8 +367,12 @@ def compared(*keys: str) -> Callable[[Pilot[Any]], Any]:
         ("failed", (80, 24), ()),
         ("failed", (80, 24), ("2",)),
         ("failed", (80, 24), ("3",)),
+        ("failed", (80, 24), ("4",)),
     ],
-    ids=["160x50", "160x50-first-epoch", "120x36-read", "80x24-curves", "80x24-images", "80x24-numbers"],
+    ids=[
+        *("160x50", "160x50-first-epoch", "120x36-read"),
+        *("80x24-curves", "80x24-images", "80x24-numbers", "80x24-levels"),
+    ],
 )
 def test_the_comparison_looks_as_it_did(
     snap_compare: Any, tmp_path: Path, state: str, size: tuple[int, int], keys: tuple[str, ...]
