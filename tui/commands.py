@@ -85,6 +85,7 @@ COMPARE: Final = (
     Command("compare.curves", "1", "view('curves')", "Show only the curves"),
     Command("compare.pictures", "2", "view('images')", "Show only the images"),
     Command("compare.numbers", "3", "view('numbers')", "Show only numbers and settings"),
+    Command("compare.levels", "4", "view('levels')", "Show only the error by noise level and epoch"),
     Command("compare.all", "0", "view('all')", "Show everything, where there is room"),
     Command("compare.next_view", "tab", "next_view", "Switch to the next view", 1),
     Command("compare.log_y", "y,L", "log_y", "Switch between linear and logarithmic loss", 3),

@@ -3,13 +3,13 @@
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 from matplotlib.figure import Figure
 
 from core.errors import UserError
-from core.figures import cross, losses, progress, quality, reverse, samples, schedules
+from core.figures import cross, losses, noise_error, predicted_noise, progress, quality, reverse, samples, schedules
 from core.figures.figure_data import DATASET_ORDER, CannotDrawError, FigureData, Series
 from core.figures.images import Pixels, default_image, load_user_image
 from core.figures.style import house_style
@@ -98,6 +98,17 @@ def _figure_plans(data: FigureData, image: Pixels | None) -> Iterator[_FigurePla
         yield _FigurePlan(key, title, partial(quality.draw_curves, data, page))
     yield _FigurePlan("cross", "Training schedule by sampling schedule", partial(cross.draw_cross, data))
     yield _FigurePlan("epochs", "Quality over the epochs", partial(progress.draw_progress, data))
+    yield _FigurePlan(
+        "noise-error", "Noise-prediction error by noise level", partial(noise_error.draw_curves, data)
+    )
+    yield _FigurePlan(
+        "noise-error-epochs",
+        "Noise-prediction error by noise level and epoch",
+        partial(noise_error.draw_epochs, data),
+    )
+    taken.clear()
+    for dataset in data.datasets:
+        yield from _noise_plans(data, dataset, _file_stem(data.titles[dataset], taken))
 
 
 def _image_plans(data: FigureData, dataset: str, reverse_key: str, samples_key: str) -> Iterator[_FigurePlan]:
@@ -113,6 +124,21 @@ def _image_plans(data: FigureData, dataset: str, reverse_key: str, samples_key: 
         samples_key,
         f"Five samples from five starting noises, {title}",
         lambda: samples.draw_samples(series()),
+    )
+
+
+def _noise_plans(data: FigureData, dataset: str, name: str) -> Iterator[_FigurePlan]:
+    title = data.titles[dataset]
+    noise = cache(partial(predicted_noise.PredictedNoise, data, dataset))
+    yield _FigurePlan(
+        f"predicted-noise-{name}",
+        f"True and predicted noise by noise level, {title}",
+        lambda: predicted_noise.draw_scatter(data, noise()),
+    )
+    yield _FigurePlan(
+        f"predicted-noise-distributions-{name}",
+        f"Distributions of true and predicted noise by noise level, {title}",
+        lambda: predicted_noise.draw_distributions(data, noise()),
     )
 
 

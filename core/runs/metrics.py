@@ -5,6 +5,9 @@ The key ``k`` distinguishes two kinds of lines::
     {"k":"s","s":1,"e":1,"t":3.2,"l":[0.9,0.8,null]}    losses of epoch e from step s on; null: not finite
     {"k":"e","e":1,"s":78,"t":9.1,"mean":0.5,...}       the end of epoch e; its last step was s
 
+The end of an epoch also has ``"noise":{"n":[...],"x":[...],"m":[...]}``, see `core.statistics.noise_error_bins`:
+images, mean log SNR and mean noise-prediction error of each bin. Files of older versions do not have it.
+
 A line is valid once its newline is written. Other kinds and keys, of a later version, are skipped.
 """
 
@@ -25,6 +28,7 @@ from core.files.outputs import open_no_follow
 from core.files.signature import FileSignature
 from core.runs.decimate import FloatArray
 from core.runs.decimate import minmax_buckets as minmax_buckets
+from core.statistics.noise_error_bins import NoiseErrorBins
 
 _MAX_LINE_BYTES: Final = 1 << 20
 _CHUNK_BYTES: Final = 4 << 20
@@ -50,6 +54,14 @@ class EpochRecord(msgspec.Struct, frozen=True, kw_only=True):
     heldout: float
     images_per_second: float
     learning_rate: float
+    noise_error: NoiseErrorBins | None = None
+    """Over the epoch's training images, by log SNR; None in runs of older versions."""
+
+
+class _NoiseLine(msgspec.Struct):
+    n: list[_Count]
+    x: list[float | None]
+    m: list[float | None]
 
 
 class _StepsLine(msgspec.Struct, tag_field="k", tag="s"):
@@ -69,6 +81,7 @@ class _EpochLine(msgspec.Struct, tag_field="k", tag="e"):
     heldout: float | None = None
     ips: float | None = None
     lr: float | None = None
+    noise: _NoiseLine | msgspec.UnsetType = msgspec.UNSET
 
 
 class _AnyLine(msgspec.Struct):
@@ -121,6 +134,7 @@ class MetricsWriter:
                 heldout=record.heldout,
                 ips=record.images_per_second,
                 lr=record.learning_rate,
+                noise=msgspec.UNSET if record.noise_error is None else _noise_line(record.noise_error),
             )
         )
 
@@ -298,6 +312,7 @@ class MetricsTail:
             heldout=_nan_if_none(line.heldout),
             images_per_second=_nan_if_none(line.ips),
             learning_rate=_nan_if_none(line.lr),
+            noise_error=None if line.noise is msgspec.UNSET else _noise_error(line.noise),
         )
         kept = len(self.epochs)
         while kept and self.epochs[kept - 1].epoch >= record.epoch:
@@ -333,6 +348,21 @@ def _open_append(path: Path) -> io.FileIO:
 def _read_only(view: FloatArray) -> FloatArray:
     view.flags.writeable = False
     return view
+
+
+def _noise_line(bins: NoiseErrorBins) -> _NoiseLine:
+    return _NoiseLine(
+        n=list(bins.images),
+        x=[round(value, 3) for value in bins.log_snr],
+        m=[float(f"{value:.6g}") for value in bins.error],
+    )
+
+
+def _noise_error(line: _NoiseLine) -> NoiseErrorBins | None:
+    """Return the bins of a line; None if they are not those of this version."""
+    log_snr, error = (tuple(_nan_if_none(value) for value in values) for values in (line.x, line.m))
+    bins = NoiseErrorBins(tuple(line.n), log_snr, error)
+    return bins if bins.is_valid else None
 
 
 def _nan_if_none(value: float | None) -> float:

@@ -2,7 +2,7 @@
 
 A captured step repeats its Python values. So all that changes from step to step is in tables on the device, and a
 counter that every step increments selects among them: the images' indices and symmetries, the learning rate, the
-average's weight, and the slot of the loss.
+average's weight, and the slot of the record.
 """
 
 import math
@@ -15,6 +15,7 @@ from torch import Tensor
 from core.data.augmentation import Augment
 from core.training.augmentation import scale, symmetry_indices, symmetry_parts
 from core.training.captured_step import Capture, CapturedNetwork, CapturedSteps, CaptureError
+from core.training.noise_error import SUMS
 
 if TYPE_CHECKING:
     from core.training.loop import Trainer
@@ -34,7 +35,8 @@ class StepTables:
         batches = math.ceil(count / batch_size)
         self._count, self._pixels = count, images.flatten(2)
         self._order = torch.zeros(batches, batch_size, dtype=torch.int64, device=device)
-        self._rates, self._ema_weights, self._losses = torch.zeros(3, batches, device=device).unbind()
+        self._rates, self._ema_weights = torch.zeros(2, batches, device=device).unbind()
+        self._records = torch.zeros(batches, 1 + SUMS, device=device)
         self._counter = torch.zeros(2, 1, dtype=torch.int64, device=device)
         self._batch, self._step = self._counter.unbind()  # views, so that one kernel increments both
         self._symmetries = symmetry_indices(augment, images.shape[-1]).to(device)
@@ -78,14 +80,14 @@ class StepTables:
         """Return the weight of the parameters in the moving average after the step, float32 []."""
         return self._ema_weights.index_select(0, self._batch)[0]
 
-    def finish_step(self, loss: Tensor) -> None:
-        """Store the step's loss and go on to the next step."""
-        self._losses.index_copy_(0, self._batch, loss.reshape(1))
+    def finish_step(self, record: Tensor) -> None:
+        """Store the step's record and go on to the next step."""
+        self._records.index_copy_(0, self._batch, record[None])
         self._counter.add_(1)
 
-    def loss(self, batch: int) -> Tensor:
-        """Return the loss of a batch, float32 []: a view that the batch's step writes."""
-        return self._losses[batch]
+    def record(self, batch: int) -> Tensor:
+        """Return the record of a batch, float32 [1 + SUMS]: a view that the batch's step writes."""
+        return self._records[batch]
 
 
 class CapturedTraining:
@@ -124,7 +126,7 @@ class CapturedTraining:
                 group["lr"], group["capturable"] = self._tables.rate, True
 
     def train_step(self) -> Tensor:
-        """Update the weights once; return the batch's loss, float32 [], which stays on the device."""
+        """Update the weights once; return the batch's record, float32 [1 + SUMS], which stays on the device."""
         trainer = self._trainer
         size = trainer.config.train.batch_size
         trainer.seed_step()
@@ -138,7 +140,7 @@ class CapturedTraining:
             )  # because the other one may still be in the capture
             trainer.seed_step()
             self._steps.run(count, trainer.generator)
-        return self._tables.loss(trainer.batch)
+        return self._tables.record(trainer.batch)
 
     def reset(self) -> None:
         """Forget the captured steps, because the trainer was restored."""
@@ -151,7 +153,7 @@ class CapturedTraining:
         t = trainer.timestep_sampler.sample(count, trainer.generator)
         eps = torch.randn(x0.shape, generator=trainer.generator, device=trainer.device)
         tables.update_rate()
-        loss = trainer.update(x0, t, eps)
+        record = trainer.update(x0, t, eps)
         if trainer.ema:
             trainer.ema.update_by(tables.ema_weight())
-        tables.finish_step(loss)
+        tables.finish_step(record)

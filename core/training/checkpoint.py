@@ -68,6 +68,8 @@ class Position(msgspec.Struct, frozen=True, kw_only=True):
     batch: Natural
     step: Natural
     losses: list[float]
+    noise_error_sums: list[float] = []
+    """Sums of those batches' noise-prediction errors, see `core.training.noise_error`; empty in older versions."""
     elapsed: float
     metrics_offset: Natural
     channels: Annotated[int, Meta(ge=1, le=3)]

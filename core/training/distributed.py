@@ -18,8 +18,10 @@ import warnings
 from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
+import numpy as np
 import torch
 import torch.distributed as dist  # part of what `import torch` loads anyway
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.distributed.rendezvous import rendezvous
 
@@ -76,9 +78,9 @@ class SingleProcess:
         """Return whether to flush the losses now, after a step."""
         return stop() or time.monotonic() - self._window_start >= FLUSH_SECONDS
 
-    def flush(self, losses: list[Tensor]) -> list[float]:
-        """Return the losses of whole batches, summed over the processes; waits for the device."""
-        values: list[float] = torch.stack(losses).tolist()
+    def flush(self, records: list[Tensor]) -> NDArray[np.float32]:
+        """Return the records of steps, float32 [k] each, summed over the processes as [n, k]; waits for the device."""
+        values: NDArray[np.float32] = torch.stack(records).cpu().numpy()
         return values
 
     def all_reduce_sum(self, part: Tensor) -> float:
@@ -151,11 +153,11 @@ class ProcessGroup(SingleProcess):
         self._steps_left -= 1
         return self._steps_left == 0
 
-    def flush(self, losses: list[Tensor]) -> list[float]:
+    def flush(self, records: list[Tensor]) -> NDArray[np.float32]:
         self.all_reduce_max()  # raises if a process is lost; the sum on a GPU would wait for it
-        stacked = torch.stack(losses)
+        stacked = torch.stack(records)
         dist.all_reduce(stacked)
-        values: list[float] = stacked.tolist()
+        values: NDArray[np.float32] = stacked.cpu().numpy()
         steps_per_second = len(values) / max(1e-9, time.monotonic() - self._window_start)
         self._window_steps = max(1, min(2 * len(values), int(steps_per_second * FLUSH_SECONDS)))
         self._steps_left = 0

@@ -8,7 +8,6 @@ loss: losses stay on the device and are flushed in bulk (see `core.training.dist
 import contextlib
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -36,6 +35,7 @@ from core.training.distributed import SingleProcess
 from core.training.ema import Ema
 from core.training.loss_weighting import config_loss_weights
 from core.training.network import build_run_network
+from core.training.noise_error import NoiseErrorRecorder, NoiseErrorSums
 from core.training.optimizers import make_optimizers
 from core.training.precision import (
     Precision,
@@ -45,36 +45,14 @@ from core.training.precision import (
     resolve_precision,
     set_up_device,
 )
+from core.training.reports import EpochReport as EpochReport
+from core.training.reports import NonFiniteLossError as NonFiniteLossError
+from core.training.reports import StepsReport as StepsReport
+from core.training.reports import check_losses
 from core.training.seeding import step_seed
 from core.training.timestep_sampler import TimestepSampler
 
 _HELDOUT_BATCH: Final = 250
-
-
-@dataclass(frozen=True)
-class StepsReport:
-    """The losses of consecutive steps; `first_step` is counted from 1 over the whole training."""
-
-    epoch: int
-    first_step: int
-    losses: list[float]
-
-
-@dataclass(frozen=True)
-class EpochReport:
-    """The end of an epoch: mean, minimum and maximum of its batch losses, and the loss on the held-out images."""
-
-    epoch: int
-    step: int
-    mean: float
-    min: float
-    max: float
-    heldout: float
-    learning_rate: float
-
-
-class NonFiniteLossError(UserError):
-    """The loss became NaN or infinite."""
 
 
 class Trainer:
@@ -135,6 +113,10 @@ class Trainer:
         self.total_steps = self.batches_per_epoch * train.epochs
         self.epoch = self.batch = self.step = 0
         self.epoch_losses: list[float] = []
+        self.noise_errors, self.noise_error_sums = (
+            NoiseErrorRecorder(self.diffusion, device),
+            NoiseErrorSums(),
+        )
         capture = None if compiles else find_capture(device, self.process_group.world_size)
         self.captured = CapturedTraining(self, capture) if capture else None
 
@@ -220,6 +202,7 @@ class Trainer:
             batch=self.batch,
             step=self.step,
             losses=list(self.epoch_losses),
+            noise_error_sums=self.noise_error_sums.state() if self.batch else [],
             elapsed=elapsed,
             metrics_offset=metrics_offset,
             channels=self.channels,
@@ -258,6 +241,7 @@ class Trainer:
             )
         self.epoch, self.batch, self.step = position.epoch, position.batch, position.step
         self.epoch_losses = list(position.losses)
+        self.noise_error_sums = NoiseErrorSums(position.noise_error_sums)
         if self.captured:
             self.captured.reset()
         # With precision "auto" a new measurement could choose another precision than before.
@@ -323,28 +307,29 @@ class Trainer:
         return x0, t, eps
 
     def _train_step(self, order: Tensor) -> Tensor:
-        """Update the weights once; return this process's part of the batch's loss, which stays on the device."""
+        """Update the weights once; return the record of this process's images, which stays on the device."""
         if self.captured:
-            loss = self.captured.train_step()
+            record = self.captured.train_step()
             self.step += 1
             self.batch += 1
-            return loss
+            return record
         # Every process draws the whole batch, so all processes draw the same.
         x0, t, eps = self._next_batch(order)
-        shard, weight = self.process_group.shard(len(x0))
+        whole = len(x0)
+        shard, weight = self.process_group.shard(whole)
         x0, t, eps = x0[shard], t[shard], eps[shard]
         rate = self.learning_rate()
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = rate
-        loss = self.update(x0, t, eps, weight)
+        record = self.update(x0, t, eps, weight, copies=round(len(x0) / (weight * whole)))
         self.step += 1
         self.batch += 1
         if self.ema:
             self.ema.update(self.step)
-        return loss
+        return record
 
-    def update(self, x0: Tensor, t: Tensor, eps: Tensor, weight: float = 1.0) -> Tensor:
+    def update(self, x0: Tensor, t: Tensor, eps: Tensor, weight: float = 1.0, copies: int = 1) -> Tensor:
         """Update the weights once, without the average of the weights.
 
         Args:
@@ -352,9 +337,10 @@ class Trainer:
             t: their timesteps, [B].
             eps: their noise, like x0.
             weight: weight of these images in the batch.
+            copies: number of processes that compute these images.
 
         Returns:
-            This process's part of the batch's loss, float32 [].
+            Loss and noise-prediction errors, see `core.training.noise_error`; of several processes they add up.
         """
         xt = self.diffusion.q_sample(x0, t, eps)
         for optimizer in self.optimizers:
@@ -372,24 +358,21 @@ class Trainer:
         weighted.backward()  # type: ignore[no-untyped-call]
         for optimizer in self.optimizers:
             optimizer.step()
-        return loss.detach()
+        return self.noise_errors.record(loss, losses, t, copies)
 
     def _flush(self, pending: list[Tensor]) -> StepsReport:
-        """Fetch the losses of the steps since the last flush."""
-        losses = self.process_group.flush(pending)
+        """Fetch the records of the steps since the last flush."""
+        records = self.process_group.flush(pending)
+        losses: list[float] = records[:, 0].tolist()
         first = self.step - len(losses) + 1
-        for number, loss in enumerate(losses, start=first):
-            if not math.isfinite(loss):
-                raise NonFiniteLossError(
-                    f"the loss became {loss} at step {number}; a lower train.learning_rate or precision fp32 may help"
-                )
+        check_losses(losses, first)
         self.epoch_losses += losses
+        self.noise_error_sums.add(records[:, 1:])
         return StepsReport(self.epoch + 1, first, losses)
 
     def _finish_epoch(self, on_batch: Callable[[], object]) -> EpochReport:
-        losses, rate = self.epoch_losses, self.learning_rate()
+        losses, rate, noise_error = self.epoch_losses, self.learning_rate(), self.noise_error_sums.bins()
         self.epoch, self.batch, self.epoch_losses = self.epoch + 1, 0, []
-        mean = math.fsum(losses) / len(losses)
-        return EpochReport(
-            self.epoch, self.step, mean, min(losses), max(losses), self.heldout_loss(on_batch), rate
-        )
+        self.noise_error_sums = NoiseErrorSums()
+        mean, heldout = math.fsum(losses) / len(losses), self.heldout_loss(on_batch)
+        return EpochReport(self.epoch, self.step, mean, min(losses), max(losses), heldout, rate, noise_error)

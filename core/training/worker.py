@@ -194,6 +194,7 @@ class Worker:
                 heldout=report.heldout,
                 images_per_second=self.status.images_per_second,
                 learning_rate=report.learning_rate,
+                noise_error=report.noise_error,
             )
         )
         self._write_status(epoch=trainer.epoch, step=trainer.step, fsync=False)

@@ -128,7 +128,8 @@ def test_a_run_as_json_has_its_history_and_files(core, tmp_path):
     assert found["config"]["train"]["epochs"] == 3
     assert [record["epoch"] for record in found["history"]] == [1, 2, 3]
     assert set(found["history"][0]) == {
-        *("epoch", "step", "elapsed", "mean", "min", "max", "heldout", "images_per_second", "learning_rate")
+        *("epoch", "step", "elapsed", "mean", "min", "max", "heldout", "images_per_second", "learning_rate"),
+        "noise_error",
     }
     assert set(found["files"]) == {"samples", "reverse", "checkpoint", "metrics", "log"}
     assert [sheet["epoch"] for sheet in found["files"]["samples"]] == [1, 2, 3]

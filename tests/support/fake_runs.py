@@ -33,6 +33,7 @@ from core.runs.process import boot_id, host_name
 from core.runs.trajectory import TrajectorySpec, state_timesteps
 from core.schedules import SCHEDULE_NAMES
 from core.statistics.estimate import Estimate
+from core.statistics.noise_error_bins import BINS, NoiseErrorBins
 from tests.support.fake_images import fake_images, states, write_samples
 
 CREATED: Final = datetime(2026, 11, 24, 10, 15, 2, tzinfo=UTC)
@@ -317,8 +318,17 @@ def write_metrics(
                     heldout=mean * profile.heldout_ratio,
                     images_per_second=profile.images_per_second,
                     learning_rate=1e-3,
+                    noise_error=fake_noise_error(epoch) if len(finite) else None,
                 )
             )
+
+
+def fake_noise_error(epoch: int) -> NoiseErrorBins:
+    """Errors that fall from epoch to epoch, most at a log SNR of 0; the first bin has no images."""
+    log_snr = [-9.375 + 1.25 * index for index in range(BINS)]
+    gains = [1.0 + 4.0 * np.exp(-((value / 4.0) ** 2)) / epoch for value in log_snr]
+    errors = [float(gain / (1.0 + np.exp(-value))) for gain, value in zip(gains, log_snr, strict=True)]
+    return NoiseErrorBins((0, *[64] * (BINS - 1)), (0.0, *log_snr[1:]), (0.0, *errors[1:]))
 
 
 def tear(path: Path, bytes_off: int = 7) -> None:

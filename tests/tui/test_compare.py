@@ -64,7 +64,7 @@ async def test_a_small_terminal_shows_one_part_at_a_time_and_nothing_is_cut_off(
         assert screen.view == "numbers"
         assert "terminal" in driven.text()
         assert "schedule.name" in driven.text()
-        await driven.press("tab")
+        await driven.press("tab", "tab")
         assert screen.view == "curves"
         for widget in screen.query("*"):
             if widget.display and widget.size:
@@ -85,7 +85,7 @@ async def test_a_digit_shows_one_part_alone_and_again_all(tmp_path: Path) -> Non
         assert screen.view == "all"
         await driven.press("tab", "tab")
         assert screen.view == "images"
-        await driven.press("tab", "tab")
+        await driven.press("tab", "tab", "tab")
         assert screen.view == "all"
 
 
@@ -367,8 +367,12 @@ def compared(*keys: str) -> Callable[[Pilot[Any]], Any]:
         ("failed", (80, 24), ()),
         ("failed", (80, 24), ("2",)),
         ("failed", (80, 24), ("3",)),
+        ("failed", (80, 24), ("4",)),
     ],
-    ids=["160x50", "160x50-first-epoch", "120x36-read", "80x24-curves", "80x24-images", "80x24-numbers"],
+    ids=[
+        *("160x50", "160x50-first-epoch", "120x36-read"),
+        *("80x24-curves", "80x24-images", "80x24-numbers", "80x24-levels"),
+    ],
 )
 def test_the_comparison_looks_as_it_did(
     snap_compare: Any, tmp_path: Path, state: str, size: tuple[int, int], keys: tuple[str, ...]

@@ -129,7 +129,9 @@ def test_parts_of_a_comparison_stay_on_the_screen_and_apart(size: tuple[int, int
         available_views(*size), (0, 18, 60), (Tile(), Tile(64, 32), Tile(28, 14))
     ):
         layout = plan_comparison(view, width, height, runs, tile, lines)
-        areas = [area for area in (layout.curves, layout.numbers, layout.wall) if area is not None]
+        areas = [
+            area for area in (layout.curves, layout.numbers, layout.wall, layout.levels) if area is not None
+        ]
         assert len(areas) == (3 if view == "all" else 1)
         for area in areas:
             assert area.x >= 0

@@ -18,6 +18,7 @@ from tui.screens.compare.epoch_actions import EpochActionsMixin
 from tui.screens.compare.layout import VIEWS, ComparisonLayout, available_views, plan_comparison
 from tui.screens.compare.metrics_panel import MetricsPanel
 from tui.screens.compare.metrics_table import MetricsRow, metric_table
+from tui.screens.compare.noise_panel import NoisePanel
 from tui.screens.compare.summary import run_metrics
 from tui.settings.series_colors import SeriesStyle, series_style
 from tui.state.evaluations import Evaluations
@@ -81,6 +82,7 @@ class CompareScreen(ChartActionsMixin, EpochActionsMixin):
                 with VerticalScroll(id="legend", can_focus=False):
                     yield Static(id="legend-lines")
             yield MetricsPanel(id="numbers")
+            yield NoisePanel(id="levels")
             yield ImageWall(id="wall")
             yield EpochSlider(id="slider")
             yield Static("these runs are no longer here", id="gone")
@@ -118,7 +120,7 @@ class CompareScreen(ChartActionsMixin, EpochActionsMixin):
         self.set_class(not runs, "-gone")
         self._update_bars(runs)
         if not runs:
-            for selector in ("#curves", "#numbers", "#wall"):
+            for selector in ("#curves", "#numbers", "#wall", "#levels"):
                 place_widget(self.query_one(selector), None)
             return
         variables = self.app.theme_variables
@@ -130,13 +132,14 @@ class CompareScreen(ChartActionsMixin, EpochActionsMixin):
         room = (view, self.size.width, self.size.height - CHROME_LINES, len(runs))
         tile = Tile(zoom * tile.width, zoom * tile.height) if zoom * tile.width <= self.size.width else tile
         layout = plan_comparison(*room, tile)
-        if view != "images":
+        if view not in ("images", "levels"):
             self._update_numbers(runs, names, styles, layout)
             layout = plan_comparison(*room, tile, self.query_one(MetricsPanel).wanted_lines)
         for selector, area in (
             ("#curves", layout.curves),
             ("#numbers", layout.numbers),
             ("#wall", layout.wall),
+            ("#levels", layout.levels),
         ):
             place_widget(self.query_one(selector), area)
         if layout.wall is not None:
@@ -148,6 +151,8 @@ class CompareScreen(ChartActionsMixin, EpochActionsMixin):
             )
         if layout.curves is not None:
             self._update_chart(runs, names, styles)
+        if layout.levels is not None:
+            self.query_one(NoisePanel).show(runs, names, styles, self.curve_choice, self.epoch)
 
     def _update_chart(
         self, runs: Sequence[RunSnapshot], names: dict[str, str], styles: Sequence[SeriesStyle]
@@ -304,13 +309,12 @@ def compare_hints(screen: Screen[Any], view: str, *, playing: bool) -> list[KeyH
             "compare.log_x": "log x",
             "compare.smoothing": "smooth",
             "compare.heldout": "held-out",
-            "compare.band": "next run",
-            "compare.solo": "solo",
-            "compare.hide": "hide",
         }
+    if view in ("all", "curves", "levels"):
+        words |= {"compare.band": "next run", "compare.solo": "solo", "compare.hide": "hide"}
     if view in ("all", "numbers"):
         words["compare.judge"] = "evaluate"
-    if view != "curves":
+    if view not in ("curves", "levels"):
         words["compare.down"] = "scroll" if view == "numbers" else "noises"
         words["compare.right"] = "runs"
     if view == "all":

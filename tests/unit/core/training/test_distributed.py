@@ -121,7 +121,7 @@ def test_the_collectives_of_a_single_process_are_the_identity() -> None:
         ) == (0, 1, "cpu", torch.device("cpu"))
         assert process_group.sync_batchnorm(network) is process_group.wrap_ddp(network) is network
         assert process_group.all_reduce_max(0, 3) == [0, 3]
-        assert process_group.flush([torch.tensor(1.5), torch.tensor(2.5)]) == [1.5, 2.5]
+        assert process_group.flush([torch.tensor([1.5]), torch.tensor([2.5])]).tolist() == [[1.5], [2.5]]
     assert not torch.distributed.is_initialized()
 
 
