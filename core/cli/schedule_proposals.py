@@ -14,7 +14,16 @@ from core.cli.proposal_source import LOWEST_LOG_SNR, ProposalSource, find_source
 from core.errors import UserError
 from core.files.sanitize import sanitize
 
-RULE_NAMES: Final = ("entropic", "rescaled", "bound", "tangent", "gaussian", "score", "constant-rate")
+RULE_NAMES: Final = (
+    "entropic",
+    "rescaled",
+    "bound",
+    "shape",
+    "tangent",
+    "gaussian",
+    "score",
+    "constant-rate",
+)
 """Keys of `core.statistics.proposals.rules.RULES`, which takes a moment to import."""
 _SPACINGS: Final = ("decay", "cosine", "uniform")
 
@@ -63,9 +72,10 @@ def command(
     RUN is an id, an unambiguous prefix of one, the path of a run's folder, or latest. DATA is a data set.
     Without --rule all rules are compared with the spacings decay, cosine and uniform.
 
-    entropic gives each step the same information, rescaled that times the noise, bound the lowest variational
-    bound. They need the errors by noise level that core evaluate measures for a run; without, they take those
-    of the linear denoiser. tangent, gaussian, score and constant-rate need the data's covariance only.
+    entropic gives each step the same information, rescaled that times the noise. bound is the lowest
+    variational bound, and shape the lowest part of it where shapes are decided. These four need the errors by
+    noise level that core evaluate measures for a run; without, they take those of the linear denoiser. tangent,
+    gaussian, score and constant-rate need the data's covariance only.
 
     BITS is the bound that is predicted, in bits per dimension without its two ends. W2 is the error that the
     steps alone cause on a Gaussian with the data's mean and covariance, relative to the data's spread. Neither

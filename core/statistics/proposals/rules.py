@@ -15,6 +15,7 @@ from core.statistics.proposals.entropic_time import entropic_time, rescaled_entr
 from core.statistics.proposals.even_steps import Array, Ends
 from core.statistics.proposals.gaussian_optimum import gaussian_optimum
 from core.statistics.proposals.score_optimal import score_optimal
+from core.statistics.proposals.shape_optimum import shape_optimum
 from core.statistics.proposals.tangent_law import tangent_law
 
 
@@ -52,6 +53,7 @@ RULES: Final[dict[str, Rule]] = {
         "equal information times sigma per step", lambda x, k: rescaled_entropic_time(x.curve, x.ends, k)
     ),
     "bound": Rule("lowest variational bound", lambda x, k: bound_optimum(x.curve, x.ends, k)),
+    "shape": Rule("lowest bound where shapes are decided", lambda x, k: shape_optimum(x.curve, x.ends, k)),
     "tangent": Rule("equal arctan(sigma / c) per step", lambda x, k: tangent_law(x.data, x.ends, k)),
     "gaussian": Rule("least error on a Gaussian", lambda x, k: gaussian_optimum(x.data, x.ends, k)),
     "score": Rule("equal work of a corrector per step", lambda x, k: score_optimal(x.data, x.ends, k)),

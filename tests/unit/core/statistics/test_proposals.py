@@ -15,6 +15,7 @@ from core.statistics.proposals.bound_optimum import bound_bits, cheapest_path, s
 from core.statistics.proposals.even_steps import Ends
 from core.statistics.proposals.gaussian_optimum import step_error
 from core.statistics.proposals.rules import RULES, RuleInputs, propose_betas, propose_levels
+from core.statistics.proposals.shape_optimum import APPEAR, SETTLED
 
 ENDS = Ends(-7.0, 6.0)
 STEPS = 9
@@ -96,6 +97,16 @@ def test_dynamic_programming_finds_the_lowest_of_all_paths() -> None:
         assert bound_bits(curve, candidates[best]) * np.log(2) == pytest.approx(min(found))
     with pytest.raises(UserError, match="from 1 to 11 steps"):
         cheapest_path(costs, 12)
+
+
+def test_the_shape_rule_is_the_lowest_bound_between_its_limits_and_one_step_beyond_each() -> None:
+    inputs = inputs_for(gaussian(1.0, 0.01), Ends(-10.0, 9.0))
+    levels = RULES["shape"].levels(inputs, STEPS)
+    assert levels[[0, 1, -2, -1]].tolist() == [-10.0, APPEAR, SETTLED, 9.0]
+    inner = RULES["bound"].levels(inputs_for(inputs.data, Ends(APPEAR, SETTLED)), STEPS - 2)
+    assert levels[1:-1] == pytest.approx(inner)
+    # A network that was never trained on noisier levels starts where it can.
+    assert RULES["shape"].levels(inputs_for(inputs.data, Ends(-3.0, 3.0)), STEPS)[[0, -1]].tolist() == [-3, 3]
 
 
 def test_no_other_rule_has_a_lower_bound_or_a_lower_error_than_the_optimum_of_each() -> None:
