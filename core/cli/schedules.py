@@ -1,7 +1,7 @@
 """`core schedules`: noise schedules, how much of the image each leaves at the last step, and what that costs."""
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -18,7 +18,20 @@ if TYPE_CHECKING:
     from core.statistics.gaussian_sampling import ClosedFormSampler, SamplingError
 
 
-@click.command("schedules")
+class _WithProposals(click.Command):
+    """The command, or `core schedules propose` where that word follows it; it is no name of a schedule."""
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        if args[:1] == ["propose"]:
+            from core.cli.schedule_proposals import command as propose
+
+            return propose.make_context(f"{info_name} propose", args[1:], parent, **extra)
+        return super().make_context(info_name, args, parent, **extra)
+
+
+@click.command("schedules", cls=_WithProposals)
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @click.option("--timesteps", type=click.IntRange(1, 1_000_000), default=1000, show_default=True, metavar="N")
 @click.option("--beta-start", type=float, default=1e-4, show_default=True, metavar="B")
@@ -75,6 +88,8 @@ def command(
     were Gaussian and the network ideal. START is the error from starting in pure noise, STEPS that of
     finitely many steps, both relative to the data's spread. BRIGHTNESS is that of the samples divided
     by the data's.
+
+    core schedules propose proposes schedules, and levels to sample at; see its own --help.
     """
     if dataset is None and (steps is not None or spacing != "uniform" or sampler != "ddim"):
         raise UserError(

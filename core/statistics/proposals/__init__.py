@@ -1,0 +1,1 @@
+"""Rules that propose noise levels: each is one function beside its paper, and none needs a network or torch."""
