@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 import msgspec
@@ -16,6 +16,7 @@ from core.cli.options import (
     COUNT,
     SEED,
     all_option,
+    checkpoint_option,
     device_option,
     json_option,
     prepare_torch,
@@ -72,6 +73,7 @@ DEFAULT_COUNT = 500
 @click.option(
     "--only", metavar="GROUP,...", help=f"Groups of metrics, of {', '.join(GROUPS)}; by default, all."
 )
+@checkpoint_option
 @device_option
 @json_option
 def command(
@@ -85,6 +87,7 @@ def command(
     sampling: SamplingOverrides,
     seed: int,
     only: str | None,
+    checkpoint: Literal["last", "best"],
     device: str,
     as_json: bool,
 ) -> None:
@@ -99,7 +102,7 @@ def command(
     selectors = [name for name in names if name not in files]
     groups = _parse_groups(only)
     _check_options(files, bool(selectors) or everything or not files, dataset, groups, sampling)
-    session = _Session(heldout, seed, groups, explicit=only is not None)
+    session = _Session(heldout, seed, groups, explicit=only is not None, checkpoint=checkpoint)
     results: list[tuple[str, Evaluation]] = []
     failed = 0
     for name in files:
@@ -168,11 +171,20 @@ def _check_options(
 class _Session:
     """State shared by the evaluations of one command: an evaluator per data set, and the progress display."""
 
-    def __init__(self, heldout: int | None, seed: int, groups: Sequence[str], *, explicit: bool) -> None:
+    def __init__(
+        self,
+        heldout: int | None,
+        seed: int,
+        groups: Sequence[str],
+        *,
+        explicit: bool,
+        checkpoint: Literal["last", "best"],
+    ) -> None:
         self._heldout = heldout
         self._seed = seed
         self._groups = groups
         self._explicit = explicit
+        self._checkpoint: Literal["last", "best"] = checkpoint
         self._evaluators: dict[tuple[str, int | None, str], Evaluator] = {}
         self.label = ""
         self.report: ProgressCallback = lambda doing, done, total: None
@@ -232,7 +244,9 @@ class _Session:
             raise UserError(f"{sanitize(run.id)}: {error}") from error
         groups = self._applicable_groups(evaluator)
         if only_new:
-            planned = plan_evaluation(run, evaluator, count=count, overrides=sampling, seed=self._seed)
+            planned = plan_evaluation(
+                run, evaluator, count=count, overrides=sampling, seed=self._seed, checkpoint=self._checkpoint
+            )
             for kept in read_evaluations(run):
                 known = {group for group in groups if not kept.metrics.keys().isdisjoint(GROUPS[group])}
                 if kept.settings == planned.settings and known == set(groups):
@@ -246,6 +260,7 @@ class _Session:
             seed=self._seed,
             groups=groups,
             device=self._device,
+            checkpoint=self._checkpoint,
         )
         return add_evaluation(run, evaluation)
 

@@ -266,9 +266,10 @@ def state_text(info: RunInfo) -> str:
         case State.STOPPED:
             return f"stopped at step {status.step}"
         case State.FINISHED:
-            return (
+            text = (
                 f"finished {status.epoch} epoch{'s' * (status.epoch != 1)} in {duration_text(status.elapsed)}"
             )
+            return f"{text}: {status.ending}" if status.ending else text
         case State.FAILED:
             return f"failed: {status.error}"
         case State.CRASHED:

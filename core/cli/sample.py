@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import click
 import numpy as np
@@ -13,6 +14,7 @@ from core.cli.options import (
     COUNT,
     SEED,
     GivenPath,
+    checkpoint_option,
     device_option,
     json_option,
     prepare_torch,
@@ -47,6 +49,7 @@ _BYTES = 12
 )
 @sampling_options("Network calls per image; by default, the run's own.")
 @click.option("--seed", type=SEED, default=0, show_default=True, metavar="N", help="Seed of the noise.")
+@checkpoint_option
 @device_option
 @click.option(
     "--out",
@@ -62,6 +65,7 @@ def command(
     count: int,
     sampling: SamplingOverrides,
     seed: int,
+    checkpoint: Literal["last", "best"],
     device: str,
     out: Path | None,
     show: bool,
@@ -78,7 +82,7 @@ def command(
     device = prepare_torch(device)
     from core.evaluation.sampling import draw_samples, to_unit  # torch takes seconds to import
 
-    loaded = load_last_checkpoint(found, device)
+    loaded = load_last_checkpoint(found, device, checkpoint)
     loaded = replace(loaded, config=sampling.apply_to(loaded.config))
     _check_count(count, loaded.shape, out)
     with progress_bar("sampling", "network calls") as progress:

@@ -8,7 +8,6 @@ loss: losses stay on the device and are flushed in bulk (see `core.training.dist
 import contextlib
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -22,21 +21,20 @@ from core.diffusion.models.registry import build_network
 from core.errors import UserError
 from core.runs import RunDirectory
 from core.training.augmentation import augment, scale
+from core.training.budget import Budget
 from core.training.captured_step import find_capture
 from core.training.captured_training import CapturedTraining
 from core.training.checkpoint import (
     Position,
     Seeding,
     load_model_weights,
-    load_optimizer_state_dict,
     make_diffusion,
-    optimizer_state_dict,
 )
 from core.training.compiler import compile_options, compile_problem
 from core.training.distributed import SingleProcess
 from core.training.ema import Ema
 from core.training.loss_weighting import loss_weights
-from core.training.optimizers import make_optimizers
+from core.training.optimizers import load_optimizer_state_dict, make_optimizers, optimizer_state_dict
 from core.training.precision import (
     Precision,
     bf16_is_fast,
@@ -45,36 +43,13 @@ from core.training.precision import (
     resolve_precision,
     set_up_device,
 )
+from core.training.reports import EpochReport as EpochReport
+from core.training.reports import NonFiniteLossError as NonFiniteLossError
+from core.training.reports import StepsReport as StepsReport
 from core.training.seeding import step_seed
 from core.training.timestep_sampler import TimestepSampler
 
 _HELDOUT_BATCH: Final = 250
-
-
-@dataclass(frozen=True)
-class StepsReport:
-    """The losses of consecutive steps; `first_step` is counted from 1 over the whole training."""
-
-    epoch: int
-    first_step: int
-    losses: list[float]
-
-
-@dataclass(frozen=True)
-class EpochReport:
-    """The end of an epoch: mean, minimum and maximum of its batch losses, and the loss on the held-out images."""
-
-    epoch: int
-    step: int
-    mean: float
-    min: float
-    max: float
-    heldout: float
-    learning_rate: float
-
-
-class NonFiniteLossError(UserError):
-    """The loss became NaN or infinite."""
 
 
 class Trainer:
@@ -136,7 +111,7 @@ class Trainer:
         weights = loss_weights(self.diffusion, train.loss_weight)
         self.loss_weights = None if weights is None else weights.to(device)
         self.batches_per_epoch = math.ceil(len(self.images) / train.batch_size)
-        self.total_steps = self.batches_per_epoch * train.epochs
+        self.budget = Budget(train, self.batches_per_epoch)
         self.epoch = self.batch = self.step = 0
         self.epoch_losses: list[float] = []
         capture = None if compiles else find_capture(device, self.process_group.world_size)
@@ -147,8 +122,15 @@ class Trainer:
         """True if the network computes in bfloat16 while it trains."""
         return self.precision == "bf16"
 
+    @property
+    def total_steps(self) -> int:
+        """Steps of the whole training; see `core.training.budget`."""
+        return self.budget.total_steps
+
     def reports(self, stop: Callable[[], bool] = lambda: False) -> Iterator[StepsReport | EpochReport]:
-        """Train to the end of the last epoch, or until `stop` returns True; end between two steps, with losses flushed.
+        """Train to the end of the budget, or until `stop` returns True; end between two steps, with losses flushed.
+
+        An epoch that the budget ends has a report too.
 
         Args:
             stop: called before each step and each batch of held-out images. Several processes all end at the same step,
@@ -157,18 +139,22 @@ class Trainer:
         Raises:
             NonFiniteLossError: the loss became NaN or infinite; progress since the last checkpoint is lost.
         """
-        while self.epoch < self.config.train.epochs:
+        while self.epoch < self.budget.final_epoch:
             order = self._epoch_order()
             if self.captured:
                 self.captured.start_epoch(order)
             pending: list[Tensor] = []
             self.process_group.start_window()
-            while self.batch < self.batches_per_epoch:
+            while self.batch < self.batches_per_epoch and self.step < self.total_steps:
                 if self.process_group.should_stop(stop):
                     return
                 pending.append(self._train_step(order))
-                if self.batch == self.batches_per_epoch or self.process_group.should_flush(stop):
-                    yield self._flush(pending)
+                is_last = self.batch == self.batches_per_epoch or self.step == self.total_steps
+                if is_last or self.process_group.should_flush(stop):
+                    report = self._flush(pending)
+                    if self.budget.plan(self.step, self.epoch, self.process_group) and self.captured:
+                        self.captured.start_epoch(order)  # because the learning rates have changed
+                    yield report
                     pending = []
                     self.process_group.start_window()
             yield self._finish_epoch(stop)
@@ -231,6 +217,8 @@ class Trainer:
             threads=torch.get_num_threads() if alone_on_cpu else 0,
             precision=self.precision,
             seeding=self._seeding,
+            planned_steps=self.budget.planned_steps,
+            planned_minutes=self.budget.planned_minutes,
         )
 
     def restore(self, tensors: dict[str, Tensor], position: Position, run: RunDirectory) -> None:
@@ -255,6 +243,7 @@ class Trainer:
             raise UserError(
                 f"{run.checkpoint}: holds the state of another training than run.toml names"
             ) from error
+        self.budget.restore(position.planned_steps, position.planned_minutes)
         if position.step > self.total_steps or position.batch > self.batches_per_epoch:
             raise UserError(
                 f"{run.checkpoint}: was written after {position.step} steps, but there are {self.total_steps} in all: "
@@ -291,12 +280,8 @@ class Trainer:
         return bool(torch.stack(largest).isfinite().all())
 
     def learning_rate(self, ahead: int = 0) -> float:
-        """Return the learning rate of the next step, or of one `ahead`: warm-up, constant, linear cool-down to zero."""
-        train, step = self.config.train, self.step + ahead
-        warmup = min(1.0, (step + 1) / train.warmup_steps) if train.warmup_steps else 1.0
-        remaining = max(0.0, 1 - step / self.total_steps)
-        cooldown = min(1.0, remaining / train.cooldown) if train.cooldown else 1.0
-        return train.learning_rate * warmup * cooldown
+        """Return the learning rate of the next step, or of one `ahead`."""
+        return self.budget.learning_rate(self.step + ahead)
 
     def _choose_precision(self) -> Precision:
         wanted = self.config.train.precision
