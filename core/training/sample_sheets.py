@@ -99,6 +99,11 @@ def write_epoch_sheets(run: RunDirectory, trainer: Trainer, should_stop: Callabl
         )
 
 
+def sheet_due(trainer: Trainer) -> bool:
+    """Return whether the last complete epoch has a sheet of samples."""
+    return _due(trainer)[0]
+
+
 def _due(trainer: Trainer) -> tuple[bool, bool]:
     """Return whether the last complete epoch has a sheet of samples, and whether it has a strip."""
     sample, epoch = trainer.config.sample, trainer.epoch

@@ -27,12 +27,7 @@ import torch
 
 from core.config.trained_with import TrainedWith
 from core.data import ImageSet
-from core.errors import (
-    EXIT_OK,
-    EXIT_RUN_FAILED,
-    EXIT_USAGE,
-    UserError,
-)
+from core.errors import EXIT_OK, EXIT_RUN_FAILED, EXIT_USAGE, UserError
 from core.files.sanitize import sanitize
 from core.runs import (
     EpochRecord,
@@ -46,12 +41,14 @@ from core.runs import (
 )
 from core.runs.monitoring import plateau_ends
 from core.runs.withdrawal import withdraw_epochs
+from core.statistics.estimate import Estimate
 from core.training import sample_sheets
 from core.training.best_checkpoint import BestCheckpoint
 from core.training.budget import planned_text
 from core.training.checkpoint import has_checkpoint, read_checkpoint, recover_checkpoint
 from core.training.checkpoint_writer import CheckpointWriter
 from core.training.distributed import SingleProcess, init_distributed
+from core.training.epoch_samples import sample_evaluator
 from core.training.failure import failure_text as failure_text
 from core.training.inputs import (
     check_inputs,
@@ -84,6 +81,7 @@ class Worker:
         self._best = BestCheckpoint(run, self.config.train)
         self._saved: tuple[int, int] | None = None  # epoch and batch of the last checkpoint
         self._epochs: list[EpochRecord] = []
+        self._evaluate_samples: Callable[[], dict[str, Estimate]] = dict
         self._is_last_epoch: Callable[[int], bool] = lambda epoch: epoch == self.config.train.epochs
         self._ending = ("", "")  # setting that ends the training before its epochs, and the reason
 
@@ -98,6 +96,7 @@ class Worker:
         trainer = Trainer(self.config, images, self.process_group.device, self.process_group)
         budget = trainer.budget
         budget.elapsed, self._is_last_epoch = self._elapsed, budget.is_last
+        self._evaluate_samples = sample_evaluator(images, trainer, self._heartbeat)
         if trainer.compile_problem:
             print(f"train.compile is left out: {trainer.compile_problem}")
         with MetricsWriter(self.run.metrics_file) as metrics, self._checkpoints:
@@ -215,6 +214,7 @@ class Worker:
             heldout=report.heldout,
             images_per_second=self.status.images_per_second,
             learning_rate=report.learning_rate,
+            quality=self._evaluate_samples(),
         )
         metrics.append_epoch(record)
         self._epochs.append(record)

@@ -24,9 +24,9 @@ def test_a_falling_loss_is_improving_and_nothing_measured_has_no_verdict() -> No
 def test_epochs_of_pure_noise_are_called_worse_in_less_than_one_of_twenty_trainings() -> None:
     rng = np.random.default_rng(0)
     found = [verdict(rng.normal(size=20).tolist()) for _ in range(400)]
-    judged = [one[1] for one in found if one and one[1] != "improving"]
-    assert len(judged) > 250
-    assert judged.count("worse") / len(judged) < 0.05
+    decided = [one[1] for one in found if one and one[1] != "improving"]
+    assert len(decided) > 250
+    assert decided.count("worse") / len(decided) < 0.05
 
 
 def test_a_loss_that_rises_after_its_best_epoch_is_worse_beyond_noise() -> None:
