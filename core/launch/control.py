@@ -157,7 +157,7 @@ def resume(run: RunDirectory, *, epochs: int | None = None) -> str:
             raise UserError(
                 f"{name}: has finished: {status.ending}; raise that in {run.run_file}, or set it to 0, then resume"
             )
-        if state is State.FINISHED and status.epoch >= wanted:
+        if state is State.FINISHED and status.epoch >= wanted and not status.ended_by:
             done = status.epoch  # more than `wanted` if run.toml was edited
             epochs_text = f"{done} epoch{'s' * (done != 1)}"
             more = done + max(1, done // 2)

@@ -61,7 +61,7 @@ def plateau_ends(epochs: Sequence[EpochRecord], train: TrainConfig) -> str:
     plateau = run_plateau(epochs, train.monitor) if train.stop_on_plateau else None
     if plateau is None or epochs[-1].epoch - plateau.epoch < train.stop_on_plateau:
         return ""
-    return plateau.text
+    return f"no better since epoch {plateau.epoch}" if plateau.verdict == "improving" else plateau.text
 
 
 def monitor_title(monitor: Monitored) -> str:

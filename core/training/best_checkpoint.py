@@ -18,6 +18,7 @@ import msgspec
 from torch import Tensor
 
 from core.config.schema import TrainConfig
+from core.config.trained_with import TrainedWith
 from core.errors import UserError
 from core.files.atomic import atomic_path, fsync_path
 from core.files.outputs import make_folder
@@ -59,20 +60,21 @@ class BestCheckpoint:
             best = None
         self._value = best.monitored if best is not None and best.monitor == self._monitor else None
 
-    def on_epoch(self, record: EpochRecord, trainer: Trainer, elapsed: float) -> None:
+    def on_epoch(self, record: EpochRecord, trainer: Trainer, trained_with: TrainedWith) -> None:
         """Copy the weights if the epoch is better than all before it.
 
         Args:
             record: the epoch, which has just ended.
             trainer: the training at its end.
-            elapsed: seconds of training.
+            trained_with: inputs of the training.
         """
         estimate = monitored_value(record, self._monitor) if self._keeps else None
         if estimate is None or estimate.value is None:
             return
         if is_better(estimate.value, self._value, self._monitor):
             position = msgspec.structs.replace(
-                trainer.position(elapsed=elapsed, metrics_offset=0),
+                trainer.position(elapsed=record.elapsed, metrics_offset=0),
+                trained_with=trained_with,
                 monitor=self._monitor,
                 monitored=estimate.value,
             )

@@ -77,6 +77,7 @@ class Worker:
         self._elapsed_before = status.elapsed  # seconds, of earlier attempts
         self._started = float("inf")  # while the training is prepared
         self._speed = SpeedMeter()
+        self._planned_steps = 0
         self._checkpoints = CheckpointWriter(run, self.config.train.checkpoint_seconds)
         self._best = BestCheckpoint(run, self.config.train)
         self._saved: tuple[int, int] | None = None  # epoch and batch of the last checkpoint
@@ -156,6 +157,7 @@ class Worker:
             sample_sheets.write_noise_sheet(self.run, trainer)
         sample_sheets.remove_later_sheets(self.run, trainer.epoch)
         self._best.resume(trainer.step)
+        self._planned_steps = trainer.budget.planned_steps
         tail = MetricsTail(self.run.metrics_file, epochs_only=True)
         tail.poll()
         self._epochs = list(tail.epochs)
@@ -195,7 +197,8 @@ class Worker:
         size = min(self.config.train.batch_size, len(trainer.images))
         steps_per_second = self._speed.measure(time.monotonic(), trainer.step)
         speed = self.status.images_per_second if steps_per_second is None else steps_per_second * size
-        if trainer.budget.planned_steps and self.status.steps != trainer.total_steps:
+        if trainer.budget.planned_steps != self._planned_steps:
+            self._planned_steps = trainer.budget.planned_steps
             print(planned_text(trainer.budget))
         self._heartbeat(**self._progress(trainer), images_per_second=speed)
         self._checkpoints.check()
@@ -219,7 +222,7 @@ class Worker:
         metrics.append_epoch(record)
         self._epochs.append(record)
         self._write_status(**self._progress(trainer), fsync=False)
-        self._best.on_epoch(record, trainer, record.elapsed)
+        self._best.on_epoch(record, trainer, self._inputs)
         self._end_on_plateau(trainer)
         self._checkpoints.check()
         due = self._checkpoints.is_due_at_epoch_end() or trainer.budget.is_last(trainer.epoch)

@@ -45,6 +45,7 @@ def test_the_averaged_weights_of_the_best_epoch_are_kept_and_can_be_sampled(home
     assert train_here(run) == train_here(until) == 0
     weights, position = read_best_checkpoint(run)
     assert (position.epoch, position.monitor, position.monitored) == (3, "heldout", 0.2)
+    assert position.trained_with == read_checkpoint(run)[1].trained_with
     assert {name.partition(".")[0] for name in weights} == {"model"}
     best, last = load_model(run, checkpoint="best").model, load_model(until).model
     assert all(torch.equal(a, b) for a, b in zip(best.parameters(), last.parameters(), strict=True))

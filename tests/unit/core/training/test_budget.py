@@ -87,7 +87,7 @@ def test_while_nothing_is_planned_progress_is_extrapolated() -> None:
 
 
 def test_a_run_ends_in_the_middle_of_an_epoch_and_goes_on_from_there_as_if_it_had_not(home: Path) -> None:
-    calm, short = new_tiny_run(home, epochs=4), new_tiny_run(home, epochs=4, max_steps=3)
+    calm, short = new_tiny_run(home, epochs=2), new_tiny_run(home, epochs=2, max_steps=3)
     assert train_here(calm) == 0
     assert train_here(short) == 0
     status = short.read_status()
