@@ -68,6 +68,7 @@ def main() -> None:
 
     from bench.harness.workloads import ENDLESS, synchronise, with_settings
     from core.data import load_dataset
+    from core.training.budget import Budget
     from core.training.distributed import init_distributed
     from core.training.loop import Trainer
     from core.training.malloc import disable_trim
@@ -91,7 +92,7 @@ def main() -> None:
             max(trainer.epoch + 1, int(fitting)) if process_group.rank == 0 else 0
         )
         trainer.config = with_settings(config, train={"epochs": epochs}).resolved()
-        trainer.total_steps = epochs * trainer.batches_per_epoch
+        trainer.budget = Budget(trainer.config.train, trainer.batches_per_epoch)
         for _ in trainer.reports():
             pass
         synchronise(process_group.device)

@@ -16,7 +16,7 @@ from core.runs import RunInfo
 from core.runs.cross import CrossCell, add_cross_cell, read_cross_cells
 
 if TYPE_CHECKING:
-    from core.cli.evaluate import EvaluationSession
+    from core.cli.evaluation_session import EvaluationSession
 
 DEFAULT_COUNT = 64
 

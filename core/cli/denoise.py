@@ -4,7 +4,7 @@ import contextlib
 import warnings
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 import numpy as np
@@ -16,6 +16,7 @@ from core.cli.options import (
     SEED,
     STEPS,
     GivenPath,
+    checkpoint_option,
     device_option,
     json_option,
     note_levels,
@@ -54,6 +55,7 @@ DEFAULT_STRENGTH = 0.5
 )
 @sampling_options("Network calls from there; by default, their share of the run's own.", start=False)
 @click.option("--seed", type=SEED, default=0, show_default=True, metavar="N", help="Seed of the noise.")
+@checkpoint_option
 @device_option
 @click.option(
     "--out",
@@ -71,6 +73,7 @@ def command(
     strength: float | None,
     sampling: SamplingOverrides,
     seed: int,
+    checkpoint: Literal["last", "best"],
     device: str,
     out: Path | None,
     show: bool,
@@ -94,7 +97,7 @@ def command(
     device = prepare_torch(device)
     from core.evaluation.metrics.denoising import denoising_calls, psnr, timestep_from_strength
 
-    loaded = load_last_checkpoint(found, device)
+    loaded = load_last_checkpoint(found, device, checkpoint)
     loaded = replace(loaded, config=sampling.apply_to(loaded.config))
     timesteps = loaded.diffusion.timesteps
     if t is not None and t > timesteps:

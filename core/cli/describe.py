@@ -1,5 +1,6 @@
 """A run as the commands describe it: JSON with stable keys, table rows and text."""
 
+import contextlib
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -12,7 +13,8 @@ from core.config import encode_toml
 from core.config.trained_with import TrainedWith
 from core.files.sanitize import sanitize
 from core.imaging import sparkline
-from core.runs import EpochRecord, MetricsTail, RunInfo
+from core.runs import EpochRecord, MetricsTail, RunDirectory, RunInfo, State
+from core.runs.monitoring import MONITORED, monitor_text, monitor_title, plateau_json, plateau_text
 
 TREND_WIDTH = 16
 
@@ -61,6 +63,9 @@ def run_json(info: RunInfo, epochs: Sequence[EpochRecord]) -> dict[str, Any]:
         "threads": status.threads,
         "precision": sanitize(status.trained_with.precision) if status.trained_with else "",
         "images": _images_json(status.trained_with),
+        "best": plateau_json(epochs, config.train.monitor),
+        "ended_by": status.ended_by,
+        "ending": status.ending,
         "message": status.message or info.warning,
         "error": status.error,
     }
@@ -97,6 +102,7 @@ def run_details_json(info: RunInfo, epochs: Sequence[EpochRecord]) -> dict[str, 
             "samples": [{"epoch": epoch, "path": str(path)} for epoch, path in run.sample_sheets()],
             "reverse": [{"epoch": epoch, "path": str(path)} for epoch, path in run.reverse_strips()],
             "checkpoint": str(run.checkpoint) if run.checkpoint.exists() else None,
+            "best_checkpoint": str(run.best_checkpoint) if run.best_checkpoint.exists() else None,
             "metrics": str(run.metrics_file) if run.metrics_file.exists() else None,
             "log": str(run.log) if run.log.exists() else None,
         },
@@ -131,6 +137,7 @@ def run_text(info: RunInfo, epochs: Sequence[EpochRecord]) -> str:
     speed = f"{status.images_per_second:.0f} images/s" if status.images_per_second else ""
     lines = [
         ("state", f"{info.state.value} {status.message}"),
+        ("ended by", status.ending if info.state is State.FINISHED else ""),
         ("error", status.error),
         ("warning", info.warning),
         ("path", str(run.path)),
@@ -141,10 +148,13 @@ def run_text(info: RunInfo, epochs: Sequence[EpochRecord]) -> str:
         ("time", ", ".join(filter(None, (duration_text(status.elapsed), speed, where)))),
         ("loss", f"{number_text(last.mean)} (held out {number_text(last.heldout)})" if last else ""),
         ("trend", loss_trend(epochs, 40)),
+        ("best", plateau_text(epochs, file.config.train.monitor)),
         *(("note" if index else "images", line) for index, line in enumerate(images_lines(info))),
         ("samples", str(sheets[-1][1]) if sheets else ""),
         ("reverse", str(strips[-1][1]) if strips else ""),
         ("checkpoint", str(run.checkpoint) if run.checkpoint.exists() else ""),
+        ("best kept", str(run.best_checkpoint) if run.best_checkpoint.exists() else ""),
+        ("weights", _weights_text(run)),
         ("log", str(run.log) if run.log.exists() else ""),
         *sorted(file.provenance.items()),
     ]
@@ -155,11 +165,24 @@ def run_text(info: RunInfo, epochs: Sequence[EpochRecord]) -> str:
     return "\n".join([*head, "", sanitize(encode_toml(file.config), lines=True).rstrip()])
 
 
+def _weights_text(run: RunDirectory) -> str:
+    """Describe the sizes of the files of weights; empty if there are none."""
+    sizes = {}
+    for path in (run.checkpoint, run.previous_checkpoint, run.best_checkpoint):
+        with contextlib.suppress(OSError):
+            sizes[path.stem] = path.stat().st_size / 1e6
+    parts = ", ".join(f"{name} {size:.1f}" for name, size in sizes.items())
+    return f"{sum(sizes.values()):.1f} MB: {parts}" if sizes else ""
+
+
 def epoch_line(record: EpochRecord, epochs: int) -> str:
     """Describe the end of an epoch for a log."""
     text = f"epoch {record.epoch} of {epochs}, loss {number_text(record.mean)}"
     if not math.isnan(record.heldout):
         text += f", held out {number_text(record.heldout)}"
+    for name in MONITORED:
+        if name in record.quality:
+            text += f", {monitor_title(name)} {monitor_text(record.quality[name], name)}"
     if record.images_per_second:
         text += f", {record.images_per_second:.0f} images/s"
     return text

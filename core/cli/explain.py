@@ -8,7 +8,7 @@ import click
 import msgspec
 
 from core.cli.describe import run_labels
-from core.cli.evaluate import EvaluationSession
+from core.cli.evaluation_session import EvaluationSession
 from core.cli.options import COUNT, SEED, device_option, json_option, runs_argument, runs_option
 from core.cli.output import emit, emit_json_object, format_table, note, print_error, stdout_width
 from core.cli.run_selection import select_runs
@@ -54,7 +54,7 @@ def command(
     infos = select_runs(RunStore(root), selectors, everything=False)
     _check_data(infos)
     labels = run_labels(infos)
-    session = EvaluationSession(None, seed, (), explicit=False)
+    session = EvaluationSession(None, seed, (), explicit=False, checkpoint="last")
     session.prepare(device, [info.directory for info in infos])
     from core.comparison.explain import explain
 

@@ -14,6 +14,7 @@ from core.files.sanitize import sanitize
 from core.launch import control
 from core.launch.queue import ensure_runner
 from core.runs import EpochRecord, MetricsTail, RunDirectory, RunInfo, RunStore, State
+from core.runs.monitoring import monitor_title, run_plateau
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -75,6 +76,7 @@ class Follower:
         except KeyboardInterrupt:
             self._stop()
         infos = self._infos()
+        self._note_plateaus(infos)
         if as_json:
             emit_json([run_json(info, read_epochs(info)) for info in infos])
         else:
@@ -140,6 +142,17 @@ class Follower:
             if not info.state.is_ended:
                 control.stop(info.directory)
         self._watch(None)
+
+    def _note_plateaus(self, infos: Sequence[RunInfo]) -> None:
+        """Note since when finished runs have become no better, unless the end of the run has said so."""
+        names = run_labels(infos)
+        for info in infos:
+            monitor = info.file.config.train.monitor
+            plateau = run_plateau(read_epochs(info), monitor)
+            if info.state is not State.FINISHED or plateau is None or plateau.verdict == "improving":
+                continue
+            if plateau.text != info.status.ending:
+                note(f"{names[info.id]}: {monitor_title(monitor)} {plateau.text}")
 
     def _raise_for_state(self, infos: Sequence[RunInfo]) -> None:
         failed = [info for info in infos if info.state in (State.FAILED, State.CRASHED)]
@@ -266,9 +279,10 @@ def state_text(info: RunInfo) -> str:
         case State.STOPPED:
             return f"stopped at step {status.step}"
         case State.FINISHED:
-            return (
+            text = (
                 f"finished {status.epoch} epoch{'s' * (status.epoch != 1)} in {duration_text(status.elapsed)}"
             )
+            return f"{text}: {status.ending}" if status.ending else text
         case State.FAILED:
             return f"failed: {status.error}"
         case State.CRASHED:

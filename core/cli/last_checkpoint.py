@@ -8,10 +8,12 @@ from core.files.sanitize import sanitize
 from core.runs import RunDirectory
 
 if TYPE_CHECKING:
-    from core.training.checkpoint import LoadedModel
+    from core.training.checkpoint import CheckpointName, LoadedModel
 
 
-def load_last_checkpoint(run: RunDirectory, device: str) -> "LoadedModel":
+def load_last_checkpoint(
+    run: RunDirectory, device: str, checkpoint: "CheckpointName" = "last"
+) -> "LoadedModel":
     """Load the network of a run, and note its epoch if that is not the run's; imports torch.
 
     Checkpoints are written by time, so a run that is training or was killed has often trained further.
@@ -21,7 +23,10 @@ def load_last_checkpoint(run: RunDirectory, device: str) -> "LoadedModel":
     """
     from core.training.checkpoint import load_model  # torch takes seconds to import
 
-    loaded = load_model(run, device)
+    loaded = load_model(run, device, checkpoint=checkpoint)
+    if checkpoint == "best":
+        note(f"{sanitize(run.id)}: its best checkpoint, which is used, is of epoch {loaded.position.epoch}")
+        return loaded
     try:
         trained = run.read_status().epoch
     except UserError:  # the network does not depend on it

@@ -82,6 +82,13 @@ image_option = click.option(
     metavar="FILE",
     help="Your own image for figure 5.2; by default, a held-out one of the data.",
 )
+checkpoint_option = click.option(
+    "--checkpoint",
+    type=click.Choice(("last", "best")),
+    default="last",
+    show_default=True,
+    help="Weights of the last checkpoint, or of the best epoch, if the run keeps them (train.keep_best).",
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Write JSON with the keys in docs/cli.md.")
 
 

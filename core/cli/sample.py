@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import click
 import numpy as np
@@ -13,6 +14,7 @@ from core.cli.options import (
     COUNT,
     SEED,
     GivenPath,
+    checkpoint_option,
     device_option,
     json_option,
     note_levels,
@@ -49,6 +51,7 @@ _BYTES = 12
 )
 @sampling_options("Network calls per image; by default, the run's own.")
 @click.option("--seed", type=SEED, default=0, show_default=True, metavar="N", help="Seed of the noise.")
+@checkpoint_option
 @device_option
 @click.option(
     "--out",
@@ -64,6 +67,7 @@ def command(
     count: int,
     sampling: SamplingOverrides,
     seed: int,
+    checkpoint: Literal["last", "best"],
     device: str,
     out: Path | None,
     show: bool,
@@ -82,7 +86,7 @@ def command(
     from core.evaluation.sampling import draw_samples, to_unit  # torch takes seconds to import
     from core.evaluation.starts import make_start
 
-    loaded = load_last_checkpoint(found, device)
+    loaded = load_last_checkpoint(found, device, checkpoint)
     loaded = replace(loaded, config=sampling.apply_to(loaded.config))
     note_levels(loaded.config)
     _check_count(count, loaded.shape, out)

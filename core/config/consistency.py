@@ -19,13 +19,18 @@ def check_consistent(config: RunConfig) -> None:
 
     Raises:
         UserError: an unsupported width; a schedule that cannot be made, or from whose last step the network cannot
-            predict; noise levels outside the schedule's range, or a parameter of others than those chosen; or more
-            sampling steps than timesteps.
+            predict; noise levels outside the schedule's range, or a parameter of others than those chosen; more
+            sampling steps than timesteps; or a monitored metric that is not measured.
     """
     _check_width(config)
     schedule = make_schedule(**msgspec.structs.asdict(config.schedule))
     _check_prediction(config, schedule)
     _check_noise_levels(config, schedule)
+    if config.train.monitor != "heldout" and not config.sample.evaluate_count:
+        raise UserError(
+            f"train.monitor = {config.train.monitor}: no samples are evaluated; set sample.evaluate_count to their "
+            "number, such as 64, or train.monitor to heldout"
+        )
     steps = config.sample.steps
     if any(math.isnan(level) for level in config.sample.levels or ()):
         raise UserError("sample.levels: expected log SNRs, got nan")

@@ -20,6 +20,7 @@ PositiveFloat = Annotated[float, Meta(gt=0, le=1e6)]
 UnitFloat = Annotated[float, Meta(ge=0, lt=1)]
 Name = Annotated[str, Meta(min_length=1, max_length=200)]
 LogSnr = Annotated[float, Meta(ge=-1000, le=1000)]
+Monitored = Literal["heldout", "balanced_pass_rate", "area_distance"]
 NameOrPath = Annotated[str, Meta(min_length=1, max_length=4096)]
 
 PRESET_WIDTHS: Final = {"thesis": 64, "lean": 32}
@@ -92,6 +93,12 @@ class TrainConfig(Section, frozen=True):
     """Training of the network."""
 
     epochs: PositiveInt = 100
+    max_steps: NaturalInt = 0
+    """Steps after which training ends, if the epochs have not ended before; 0 sets no limit."""
+    max_minutes: Annotated[float, Meta(ge=0, le=1e6)] = 0.0
+    """Minutes of training, over all attempts. A first part of them is measured, and fixes the number of steps that will
+    fit; 0 sets no limit.
+    """
     batch_size: PositiveInt = 128
     optimizer: Literal["adam", "adamw", "muon"] = "adam"
     """`muon` orthogonalises the updates of weight matrices and kernels, and uses AdamW for other parameters."""
@@ -131,6 +138,12 @@ class TrainConfig(Section, frozen=True):
     """Compile the training step with torch.compile if a compiler is found; on a GPU as CUDA graphs."""
     checkpoint_seconds: PositiveFloat = 60.0
     """Time from one checkpoint to the next; one is also written after the first epoch, at a stop and at the end."""
+    monitor: Monitored = "heldout"
+    """Metric that names the best epoch: the held-out loss, or one of `sample.evaluate_count` samples."""
+    keep_best: bool = False
+    """Keep the weights of the best epoch in `checkpoints/best.safetensors`, averaged if there is an average."""
+    stop_on_plateau: NaturalInt = 0
+    """End the training after so many epochs without a better one; 0 never does."""
     seed: NaturalInt = 0
 
 
@@ -165,6 +178,8 @@ class SampleConfig(Section, frozen=True):
     """
     seed: NaturalInt = 0
     """Seed of the starting noise, which is the same for all epochs and schedules."""
+    evaluate_count: Annotated[int, Meta(ge=0, le=10_000)] = 0
+    """Triangles that are drawn and evaluated by shape at each epoch with a sheet; 0 evaluates none."""
     reverse_every: PositiveInt = 10
     """Epochs between two strips of the reverse process; the last epoch always has a strip."""
     reverse_count: PositiveInt = 5

@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cached_property, partial
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import msgspec
 import numpy as np
@@ -248,8 +248,9 @@ def evaluate_run(
     seed: int = 0,
     groups: Collection[str] = ALL_GROUPS,
     device: str = "cpu",
+    checkpoint: Literal["last", "best"] = "last",
 ) -> Evaluation:
-    """Evaluate the last checkpoint of a run.
+    """Evaluate the last checkpoint of a run, or that of its best epoch.
 
     Args:
         run: the run; nothing is written to it.
@@ -260,6 +261,7 @@ def evaluate_run(
         groups: metrics to measure; those that do not apply to the data are skipped. Samples are drawn if one of them
             needs samples.
         device: device of the network.
+        checkpoint: the checkpoint to evaluate.
 
     Raises:
         UserError: no checkpoint, a checkpoint for images of another shape than the data's, overrides that the sampler
@@ -270,7 +272,7 @@ def evaluate_run(
     from core.evaluation.starts import make_start
     from core.training.checkpoint import load_model
 
-    loaded, data = load_model(run, device), evaluator.images
+    loaded, data = load_model(run, device, checkpoint=checkpoint), evaluator.images
     loaded = replace(loaded, config=overrides.apply_to(loaded.config))
     if loaded.shape != data.heldout.shape[1:]:
         raise UserError(
@@ -316,7 +318,9 @@ def evaluate_run(
             )
         metrics |= found[0]
         curves |= found[1]
-    planned = plan_evaluation(run, evaluator, count=count, overrides=overrides, seed=seed)
+    planned = plan_evaluation(
+        run, evaluator, count=count, overrides=overrides, seed=seed, checkpoint=checkpoint
+    )
     position = loaded.position
     return msgspec.structs.replace(
         planned, epoch=position.epoch, step=position.step, metrics=metrics, real=real, curves=curves
@@ -330,17 +334,18 @@ def plan_evaluation(
     count: int,
     overrides: SamplingOverrides = NO_OVERRIDES,
     seed: int = 0,
+    checkpoint: Literal["last", "best"] = "last",
 ) -> Evaluation:
-    """Describe the evaluation that `evaluate_run` would make of the run's last checkpoint, without its numbers.
+    """Describe the evaluation that `evaluate_run` would make of a checkpoint of the run, without its numbers.
 
     Raises:
         UserError: the run cannot be read, has no checkpoint, or its sampler does not take the overrides.
     """
-    from core.training.checkpoint import read_checkpoint  # torch takes seconds to import
+    from core.training.checkpoint import read_named_checkpoint  # torch takes seconds to import
 
     config = overrides.apply_to(run.read().config)
     sample = config.sample
-    _, position = read_checkpoint(run, "no tensor")
+    _, position = read_named_checkpoint(run, checkpoint, "no tensor")
     return Evaluation(
         created=timestamp(),
         epoch=position.epoch,

@@ -9,7 +9,17 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from core.errors import UserError
-from core.figures import cross, losses, noise_error, predicted_noise, progress, quality, reverse, samples, schedules
+from core.figures import (
+    cross,
+    losses,
+    noise_error,
+    predicted_noise,
+    progress,
+    quality,
+    reverse,
+    samples,
+    schedules,
+)
 from core.figures.figure_data import DATASET_ORDER, CannotDrawError, FigureData, Series
 from core.figures.images import Pixels, default_image, load_user_image
 from core.figures.style import house_style

@@ -151,7 +151,15 @@ def resume(run: RunDirectory, *, epochs: int | None = None) -> str:
             raise UserError(
                 f"{name}: --epochs {wanted}: expected at least the {file.config.train.epochs} that it has"
             )
-        if state is State.FINISHED and status.epoch >= wanted:
+        if (
+            state is State.FINISHED
+            and status.ended_by
+            and status.ended_by == _limit(file.config, status.ended_by)
+        ):
+            raise UserError(
+                f"{name}: has finished: {status.ending}; raise that in {run.run_file}, or set it to 0, then resume"
+            )
+        if state is State.FINISHED and status.epoch >= wanted and not status.ended_by:
             done = status.epoch  # more than `wanted` if run.toml was edited
             epochs_text = f"{done} epoch{'s' * (done != 1)}"
             more = done + max(1, done // 2)
@@ -245,6 +253,13 @@ def _status_or_new(run: RunDirectory) -> Status:
         return run.read_status()
     except DamagedStatusError:
         return Status(state=State.CRASHED, epochs=run.read().config.train.epochs)
+
+
+def _limit(config: RunConfig, ended_by: str) -> str:
+    """Return the setting that ended a run as it is in its configuration now, as ``key = value``."""
+    key = ended_by.partition(" = ")[0]
+    value = getattr(config.train, key.removeprefix("train."), None)
+    return f"{key} = {value:g}" if isinstance(value, float) else f"{key} = {value}"
 
 
 def _has_checkpoint(run: RunDirectory) -> bool:

@@ -37,6 +37,7 @@ RESERVE_BYTES: Final = 1 << 14
 """Bytes that a live run reserves, so that it can still write its last status on a full disk."""
 DISK_FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 
+_TEXTS: Final = ("message", "error", "ended_by", "ending")
 _EPOCH_FILE: Final = re.compile(r"epoch-(\d{1,12})\.png")
 
 
@@ -79,6 +80,7 @@ class RunDirectory:
         self.reverse = self.path / "reverse"
         self.checkpoint = self.path / "checkpoints" / "last.safetensors"
         self.previous_checkpoint = self.path / "checkpoints" / "previous.safetensors"
+        self.best_checkpoint = self.path / "checkpoints" / "best.safetensors"
         self.log = self.path / "worker.log"
         self.control = self.path / "control"
         self.lock_file = self.path / ".lock"
@@ -189,7 +191,7 @@ class RunDirectory:
             raise DamagedStatusError(
                 f"{self.status_file}: not a run's status ({error}); core runs resume makes a new one"
             ) from error
-        return msgspec.structs.replace(status, message=sanitize(status.message), error=sanitize(status.error))
+        return msgspec.structs.replace(status, **{name: sanitize(getattr(status, name)) for name in _TEXTS})
 
     def write_status(self, status: Status, *, fsync: bool = True) -> None:
         """Replace `status.json` atomically. The caller must hold the lock and set the heartbeat.
@@ -206,7 +208,7 @@ class RunDirectory:
             if not abs(getattr(status, name)) < float("inf")
         }
         # An error may contain a file name that is not valid text.
-        texts = {"message": sanitize(status.message), "error": sanitize(status.error)}
+        texts = {name: sanitize(getattr(status, name)) for name in _TEXTS}
         status = msgspec.structs.replace(status, **finite, **texts)
         if status.state.is_ended:
             self._reserve.unlink(missing_ok=True)

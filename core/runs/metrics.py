@@ -4,6 +4,7 @@ The key ``k`` distinguishes two kinds of lines::
 
     {"k":"s","s":1,"e":1,"t":3.2,"l":[0.9,0.8,null]}    losses of epoch e from step s on; null: not finite
     {"k":"e","e":1,"s":78,"t":9.1,"mean":0.5,...}       the end of epoch e; its last step was s
+    ..."q":{"balanced_pass_rate":[0.5,0.4,0.6]}}        with metrics of its samples: value and interval
 
 The end of an epoch also has ``"noise":{"n":[...],"x":[...],"m":[...]}``, see `core.statistics.noise_error_bins`:
 images, mean log SNR and mean noise-prediction error of each bin. Files of older versions do not have it.
@@ -21,13 +22,14 @@ from typing import Annotated, Final
 
 import msgspec
 import numpy as np
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from core.files.atomic import atomic_path
 from core.files.outputs import open_no_follow
 from core.files.signature import FileSignature
 from core.runs.decimate import FloatArray
 from core.runs.decimate import minmax_buckets as minmax_buckets
+from core.statistics.estimate import Estimate
 from core.statistics.noise_error_bins import NoiseErrorBins
 
 _MAX_LINE_BYTES: Final = 1 << 20
@@ -38,11 +40,12 @@ _STEPS_LINE_START: Final = b'{"k":"s"'
 _Count = Annotated[int, Meta(ge=0, lt=1 << 53)]
 
 
-class EpochRecord(msgspec.Struct, frozen=True, kw_only=True):
+class EpochRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Record of the end of an epoch. Losses that were not finite, or not measured, are NaN.
 
     `step` counts from 1 over the whole training; `elapsed` is seconds of training over all attempts; `mean`,
-    `min` and `max` are over the epoch's batch losses.
+    `min` and `max` are over the epoch's batch losses. `quality` has metrics of samples that were drawn after the epoch,
+    empty if none were evaluated.
     """
 
     epoch: int
@@ -56,6 +59,7 @@ class EpochRecord(msgspec.Struct, frozen=True, kw_only=True):
     learning_rate: float
     noise_error: NoiseErrorBins | None = None
     """Over the epoch's training images, by log SNR; None in runs of older versions."""
+    quality: dict[str, Estimate] = {}
 
 
 class _NoiseLine(msgspec.Struct):
@@ -82,6 +86,7 @@ class _EpochLine(msgspec.Struct, tag_field="k", tag="e"):
     ips: float | None = None
     lr: float | None = None
     noise: _NoiseLine | msgspec.UnsetType = msgspec.UNSET
+    q: dict[str, tuple[float | None, float | None, float | None]] | UnsetType = UNSET
 
 
 class _AnyLine(msgspec.Struct):
@@ -135,6 +140,7 @@ class MetricsWriter:
                 ips=record.images_per_second,
                 lr=record.learning_rate,
                 noise=msgspec.UNSET if record.noise_error is None else _noise_line(record.noise_error),
+                q={name: (e.value, e.low, e.high) for name, e in record.quality.items()} or UNSET,
             )
         )
 
@@ -313,6 +319,7 @@ class MetricsTail:
             images_per_second=_nan_if_none(line.ips),
             learning_rate=_nan_if_none(line.lr),
             noise_error=None if line.noise is msgspec.UNSET else _noise_error(line.noise),
+            quality={} if line.q is UNSET else {name: Estimate(*values) for name, values in line.q.items()},
         )
         kept = len(self.epochs)
         while kept and self.epochs[kept - 1].epoch >= record.epoch:

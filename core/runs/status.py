@@ -68,3 +68,9 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     """Images, betas and settings that the run started with; None before its first start, and for older runs."""
     finished_epochs: int = 0
     """Epochs with which the run last finished; 0 if it has never finished."""
+    finished_train_epochs: int = 0
+    """`train.epochs` with which the run last finished, which is more if a budget ended it; 0 if unknown."""
+    ended_by: str = ""
+    """Setting that ended a finished run before its epochs, as ``key = value``; empty if none did."""
+    ending: str = ""
+    """Reason why a finished run ended before its epochs, in a few words."""

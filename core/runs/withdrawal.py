@@ -25,9 +25,10 @@ def withdraw_epochs(run: RunDirectory, status: Status, *, otherwise: State) -> S
     if not was_finished(status):
         return msgspec.structs.replace(status, state=otherwise)
     epochs = status.finished_epochs
+    train_epochs = status.finished_train_epochs or epochs  # more than `epochs` if a budget ended the run
     with contextlib.suppress(UserError, OSError):  # the folder may be full, read-only or damaged
         file = run.read()
-        train = msgspec.structs.replace(file.config.train, epochs=epochs)
+        train = msgspec.structs.replace(file.config.train, epochs=train_epochs)
         config = msgspec.structs.replace(file.config, train=train)
         run.write_run_file(msgspec.structs.replace(file, config=config))
     return msgspec.structs.replace(status, state=State.FINISHED, epochs=epochs)

@@ -6,7 +6,8 @@ holds the `Position` as JSON, and a checksum of each tensor and of the position.
 from an untrusted source can be opened.
 
 The checkpoint before the last one is kept as ``previous.safetensors``. It is read if the last one is damaged, and
-training then resumes from a little further back and repeats the lost steps exactly.
+training then resumes from a little further back and repeats the lost steps exactly. The weights of the best epoch, if a
+run keeps them, are a file of the same kind: see `core.training.best_checkpoint`.
 """
 
 import errno
@@ -16,7 +17,7 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
 import torch
@@ -51,6 +52,7 @@ MAX_SIZE: Final = 4096
 """Pixels a side, as in a data recipe. Larger images in a damaged or hostile file would not fit into the memory."""
 Natural = Annotated[int, Meta(ge=0, lt=1 << 53)]
 Seeding = Literal["stream", "step"]
+CheckpointName = Literal["last", "best"]
 
 
 class Position(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,6 +79,13 @@ class Position(msgspec.Struct, frozen=True, kw_only=True):
     threads: Annotated[int, Meta(ge=0, le=1 << 16)] = 0
     precision: str = ""
     seeding: Seeding = "stream"
+    planned_steps: Natural = 0
+    """Steps that fit into `planned_minutes`; 0 without a budget of time, and until its speed has been measured."""
+    planned_minutes: float = 0.0
+    monitor: str = ""
+    """Metric for which weights were kept as the best; empty in other checkpoints."""
+    monitored: float = 0.0
+    """Its value."""
     trained_with: TrainedWith | None = None
     """Images, betas and settings of the training; None in checkpoints of older versions."""
 
@@ -102,12 +111,7 @@ def save_checkpoint(run: RunDirectory, tensors: dict[str, Tensor], position: Pos
         OSError: the checkpoint cannot be written; the last one is still there.
     """
     make_folder(run.checkpoint.parent)
-    on_cpu = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
-    text = msgspec.json.encode(position).decode()
-    sums = {name: _checksum(value) for name, value in on_cpu.items()} | {
-        _POSITION_KEY: zlib.crc32(text.encode())
-    }
-    header = {_POSITION_KEY: text, _CHECKSUMS_KEY: msgspec.json.encode(sums).decode()}
+    on_cpu, header = encode_checkpoint(tensors, position)
     try:
         _write_checkpoint(run, on_cpu, header)
     except OSError as error:
@@ -117,19 +121,46 @@ def save_checkpoint(run: RunDirectory, tensors: dict[str, Tensor], position: Pos
         _write_checkpoint(run, on_cpu, header)
 
 
+def encode_checkpoint(
+    tensors: dict[str, Tensor], position: Position
+) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Return the tensors on the CPU, and the header of their file, with the position and the checksums."""
+    on_cpu = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    text = msgspec.json.encode(position).decode()
+    sums = {name: _checksum(value) for name, value in on_cpu.items()} | {
+        _POSITION_KEY: zlib.crc32(text.encode())
+    }
+    return on_cpu, {_POSITION_KEY: text, _CHECKSUMS_KEY: msgspec.json.encode(sums).decode()}
+
+
 def _write_checkpoint(run: RunDirectory, tensors: dict[str, Tensor], header: dict[str, str]) -> None:
     """Write the last checkpoint; at every instant both the last and the previous one are complete."""
     with atomic_path(run.checkpoint) as temporary:
-        mode = temporary.stat().st_mode
-        try:
-            with utf8_path(temporary) as named:
-                save_file(tensors, named, metadata=header)
-            temporary.chmod(mode)  # safetensors replaces the file by one that only its owner may read
-        except SafetensorError as error:
-            raise _as_os_error(error, run.checkpoint) from error
+        save_tensors(temporary, tensors, header, named=run.checkpoint)
         old = _link_last(run) if run.checkpoint.exists() else None
     if old is not None:
         os.replace(old, run.previous_checkpoint)
+
+
+def save_tensors(path: Path, tensors: dict[str, Tensor], header: dict[str, str], *, named: Path) -> None:
+    """Write tensors to an existing temporary file and keep its permissions.
+
+    Args:
+        path: the temporary file.
+        tensors: tensors on the CPU.
+        header: header of the file.
+        named: file that it will replace, for error messages.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    mode = path.stat().st_mode
+    try:
+        with utf8_path(path) as text:
+            save_file(tensors, text, metadata=header)
+        path.chmod(mode)  # safetensors replaces the file by one that only its owner may read
+    except SafetensorError as error:
+        raise _as_os_error(error, named) from error
 
 
 def _link_last(run: RunDirectory) -> Path | None:
@@ -166,6 +197,31 @@ def read_checkpoint(
     """
     tensors, position, _ = _read_newest_intact(run, prefix)
     return tensors, position
+
+
+def read_best_checkpoint(
+    run: RunDirectory, prefix: str | tuple[str, ...] = ""
+) -> tuple[dict[str, Tensor], Position]:
+    """Read the weights that `train.keep_best` keeps, as `read_checkpoint` does.
+
+    Raises:
+        UserError: they are not there, damaged, or a newer version has written them.
+    """
+    try:
+        return _read(run.best_checkpoint, prefix)
+    except FileNotFoundError:
+        raise UserError(
+            f"{sanitize(run.id)}: keeps no best checkpoint; train with --set train.keep_best=true, or use the last one"
+        ) from None
+    except DamagedCheckpointError as error:
+        raise UserError(f"{error}; the last checkpoint may be whole: --checkpoint last") from error
+
+
+def read_named_checkpoint(
+    run: RunDirectory, checkpoint: CheckpointName, prefix: str | tuple[str, ...] = ""
+) -> tuple[dict[str, Tensor], Position]:
+    """Read the last checkpoint or the best one; see `read_checkpoint` and `read_best_checkpoint`."""
+    return (read_best_checkpoint if checkpoint == "best" else read_checkpoint)(run, prefix)
 
 
 def recover_checkpoint(run: RunDirectory) -> tuple[dict[str, Tensor], Position]:
@@ -210,6 +266,16 @@ def _read_newest_intact(
         ) from error
     logger.warning("%s; taking the previous checkpoint, of step %d", reason, position.step)
     return tensors, position, run.previous_checkpoint
+
+
+def read_position(path: Path) -> Position:
+    """Read the position of a file of weights, without its tensors.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        UserError: it is damaged, or a newer version has written it.
+    """
+    return _read(path, "no tensor")[1]
 
 
 class DamagedCheckpointError(UserError):
@@ -303,15 +369,17 @@ class LoadedModel:
         return torch.device("cpu") if weight is None else weight.device
 
 
-def load_model(run: RunDirectory, device: str | torch.device = "cpu") -> LoadedModel:
-    """Load the network of a run from its last checkpoint.
+def load_model(
+    run: RunDirectory, device: str | torch.device = "cpu", *, checkpoint: CheckpointName = "last"
+) -> LoadedModel:
+    """Load the network of a run from its last checkpoint, or from that of its best epoch.
 
     Raises:
         UserError: the run has no checkpoint that can be read, or its file of betas has changed.
     """
     config = run.read().config
     # A single read, because a live run may replace the file, and the weights must be of one epoch.
-    tensors, position = read_checkpoint(run, ("model.", "ema."))
+    tensors, position = read_named_checkpoint(run, checkpoint, ("model.", "ema."))
     if position.trained_with is not None:
         check_betas(position.trained_with, config, run_id=sanitize(run.id))
     diffusion, size = make_diffusion(config), position.size
@@ -325,35 +393,3 @@ def load_model(run: RunDirectory, device: str | torch.device = "cpu") -> LoadedM
     set_up_device(torch.device(device), position.precision)
     model.eval().to(device)
     return LoadedModel(model, diffusion, config, position)
-
-
-def optimizer_state_dict(optimizers: list[torch.optim.Optimizer]) -> dict[str, Tensor]:
-    """Return the states of the optimizers as named tensors."""
-    tensors: dict[str, Tensor] = {}
-    for index, optimizer in enumerate(optimizers):
-        for number, state in optimizer.state_dict()["state"].items():
-            for key, value in state.items():
-                tensors[f"optimizer.{index}.{number}.{key}"] = torch.as_tensor(value)
-    return tensors
-
-
-def load_optimizer_state_dict(optimizers: list[torch.optim.Optimizer], tensors: dict[str, Tensor]) -> None:
-    """Restore an `optimizer_state_dict`, with each moment in its parameter's memory format.
-
-    A fused optimizer iterates over the memory of a parameter and of its moments in parallel and ignores their strides.
-    """
-    states: list[dict[int, dict[str, Any]]] = [{} for _ in optimizers]
-    for name, value in tensors.items():
-        if name.startswith("optimizer."):
-            _, index, number, key = name.split(".", 3)
-            states[int(index)].setdefault(int(number), {})[key] = value
-    for optimizer, state in zip(optimizers, states, strict=True):
-        parameters: list[Tensor] = [
-            parameter for group in optimizer.param_groups for parameter in group["params"]
-        ]
-        for position, moments in state.items():
-            parameter = parameters[position]
-            for key, value in moments.items():
-                if value.shape == parameter.shape:
-                    moments[key] = torch.empty_like(parameter, device=value.device).copy_(value)
-        optimizer.load_state_dict({**optimizer.state_dict(), "state": state})

@@ -59,13 +59,20 @@ class CheckpointWriter:
         if not self._is_writing:
             self.wait()
 
-    def write(self, tensors: dict[str, Tensor], position: Position, before: Callable[[], object]) -> None:
+    def write(
+        self,
+        tensors: dict[str, Tensor],
+        position: Position,
+        before: Callable[[], object],
+        after: Callable[[], object] = lambda: None,
+    ) -> None:
         """Copy the state and begin to write it, after the write before has ended.
 
         Args:
             tensors: the state, which may change once the call returns.
             position: its position.
             before: called in the thread before the checkpoint is written, for what must be on the disk first.
+            after: called in the thread once the checkpoint is on the disk.
 
         Raises:
             OSError: the checkpoint before could not be written.
@@ -78,6 +85,7 @@ class CheckpointWriter:
                 copied = snapshot()
                 before()
                 save_checkpoint(self._run, copied, position)
+                after()
             except Exception as error:  # raised where training waits for the write
                 self._error = error
             self._ended = time.monotonic()

@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import os
 from collections.abc import Callable, Iterator
 
 import torch
@@ -18,6 +19,7 @@ from core.files.untrusted import open_regular
 from core.runs import RunDirectory, RunFile, RunStore
 from core.runs.directory import SIZE_LIMIT
 from core.training.checkpoint import Position, has_checkpoint, read_checkpoint
+from core.training.distributed import SingleProcess
 
 _NO_TENSORS = "position only"
 
@@ -158,6 +160,11 @@ def check_inputs(run: RunDirectory, config: RunConfig, position: Position, now: 
             f"{run_id}: has trained {position.epoch} epochs, but run.toml says train.epochs = {config.train.epochs}: "
             f"expected at least {position.epoch}"
         )
+    if 0 < (most := config.train.max_steps) < position.step:
+        raise UserError(
+            f"{run_id}: has trained {position.step} steps, but run.toml says train.max_steps = {most}: "
+            f"expected at least {position.step}, or 0 for no limit"
+        )
     _check_steps(run_id, config, position, now)
 
 
@@ -204,3 +211,22 @@ def _mentions(run: RunDirectory, group: str) -> bool:
     with contextlib.suppress(OSError), open_regular(run.run_file) as opened:
         return group.encode() in opened.read(SIZE_LIMIT)
     return False
+
+
+def restore_threads(position: Position, process_group: SingleProcess) -> int:
+    """Use as many threads as before if there are enough cores, because the last bits of every sum depend on it.
+
+    Returns:
+        The number of threads if it has been changed, else 0.
+    """
+    cores = os.cpu_count() or 1
+    alone_on_cpu = process_group.device.type == "cpu" and process_group.world_size == 1
+    if not alone_on_cpu or position.threads in (0, torch.get_num_threads()):
+        return 0
+    if position.threads > cores:
+        print(
+            f"{position.threads} threads before, {cores} cores now: what follows may differ in the last bits"
+        )
+        return 0
+    torch.set_num_threads(position.threads)
+    return position.threads

@@ -20,15 +20,14 @@ from core.data.augmentation import own_augment
 from core.errors import UserError
 from core.runs import RunDirectory
 from core.training.augmentation import augment, scale
+from core.training.budget import Budget
 from core.training.captured_step import find_capture
 from core.training.captured_training import CapturedTraining
 from core.training.checkpoint import (
     Position,
     Seeding,
     load_model_weights,
-    load_optimizer_state_dict,
     make_diffusion,
-    optimizer_state_dict,
 )
 from core.training.compiler import compile_options, compile_problem
 from core.training.distributed import SingleProcess
@@ -36,7 +35,7 @@ from core.training.ema import Ema
 from core.training.loss_weighting import config_loss_weights
 from core.training.network import build_run_network
 from core.training.noise_error import NoiseErrorRecorder, NoiseErrorSums
-from core.training.optimizers import make_optimizers
+from core.training.optimizers import load_optimizer_state_dict, make_optimizers, optimizer_state_dict
 from core.training.precision import (
     Precision,
     bf16_is_fast,
@@ -110,7 +109,7 @@ class Trainer:
         self.timestep_sampler = TimestepSampler.from_config(train, self.diffusion.schedule, device)
         self.loss_weights = config_loss_weights(train, self.diffusion, device)
         self.batches_per_epoch = math.ceil(len(self.images) / train.batch_size)
-        self.total_steps = self.batches_per_epoch * train.epochs
+        self.budget = Budget(train, self.batches_per_epoch)
         self.epoch = self.batch = self.step = 0
         self.epoch_losses: list[float] = []
         self.noise_errors, self.noise_error_sums = (
@@ -125,8 +124,15 @@ class Trainer:
         """True if the network computes in bfloat16 while it trains."""
         return self.precision == "bf16"
 
+    @property
+    def total_steps(self) -> int:
+        """Steps of the whole training; see `core.training.budget`."""
+        return self.budget.total_steps
+
     def reports(self, stop: Callable[[], bool] = lambda: False) -> Iterator[StepsReport | EpochReport]:
-        """Train to the end of the last epoch, or until `stop` returns True; end between two steps, with losses flushed.
+        """Train to the end of the budget, or until `stop` returns True; end between two steps, with losses flushed.
+
+        An epoch that the budget ends has a report too.
 
         Args:
             stop: called before each step and each batch of held-out images. Several processes all end at the same step,
@@ -135,18 +141,22 @@ class Trainer:
         Raises:
             NonFiniteLossError: the loss became NaN or infinite; progress since the last checkpoint is lost.
         """
-        while self.epoch < self.config.train.epochs:
+        while self.epoch < self.budget.final_epoch:
             order = self._epoch_order()
             if self.captured:
                 self.captured.start_epoch(order)
             pending: list[Tensor] = []
             self.process_group.start_window()
-            while self.batch < self.batches_per_epoch:
+            while self.batch < self.batches_per_epoch and self.step < self.total_steps:
                 if self.process_group.should_stop(stop):
                     return
                 pending.append(self._train_step(order))
-                if self.batch == self.batches_per_epoch or self.process_group.should_flush(stop):
-                    yield self._flush(pending)
+                is_last = self.batch == self.batches_per_epoch or self.step == self.total_steps
+                if is_last or self.process_group.should_flush(stop):
+                    report = self._flush(pending)
+                    if self.budget.plan(self.step, self.epoch, self.process_group) and self.captured:
+                        self.captured.start_epoch(order)  # because the learning rates have changed
+                    yield report
                     pending = []
                     self.process_group.start_window()
             yield self._finish_epoch(stop)
@@ -210,6 +220,8 @@ class Trainer:
             threads=torch.get_num_threads() if alone_on_cpu else 0,
             precision=self.precision,
             seeding=self._seeding,
+            planned_steps=self.budget.planned_steps,
+            planned_minutes=self.budget.planned_minutes,
         )
 
     def restore(self, tensors: dict[str, Tensor], position: Position, run: RunDirectory) -> None:
@@ -234,6 +246,7 @@ class Trainer:
             raise UserError(
                 f"{run.checkpoint}: holds the state of another training than run.toml names"
             ) from error
+        self.budget.restore(position.planned_steps, position.planned_minutes)
         if position.step > self.total_steps or position.batch > self.batches_per_epoch:
             raise UserError(
                 f"{run.checkpoint}: was written after {position.step} steps, but there are {self.total_steps} in all: "
@@ -271,12 +284,8 @@ class Trainer:
         return bool(torch.stack(largest).isfinite().all())
 
     def learning_rate(self, ahead: int = 0) -> float:
-        """Return the learning rate of the next step, or of one `ahead`: warm-up, constant, linear cool-down to zero."""
-        train, step = self.config.train, self.step + ahead
-        warmup = min(1.0, (step + 1) / train.warmup_steps) if train.warmup_steps else 1.0
-        remaining = max(0.0, 1 - step / self.total_steps)
-        cooldown = min(1.0, remaining / train.cooldown) if train.cooldown else 1.0
-        return train.learning_rate * warmup * cooldown
+        """Return the learning rate of the next step, or of one `ahead`."""
+        return self.budget.learning_rate(self.step + ahead)
 
     def _choose_precision(self) -> Precision:
         wanted = self.config.train.precision

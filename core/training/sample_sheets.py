@@ -104,10 +104,15 @@ def write_epoch_sheets(run: RunDirectory, trainer: Trainer, should_stop: Callabl
         )
 
 
+def sheet_due(trainer: Trainer) -> bool:
+    """Return whether the last complete epoch has a sheet of samples."""
+    return _due(trainer)[0]
+
+
 def _due(trainer: Trainer) -> tuple[bool, bool]:
     """Return whether the last complete epoch has a sheet of samples, and whether it has a strip."""
     sample, epoch = trainer.config.sample, trainer.epoch
-    last = epoch == trainer.config.train.epochs
+    last = trainer.budget.is_last(epoch)
     strip = last or epoch % sample.reverse_every == 0
     return strip or epoch % sample.every == 0, strip
 

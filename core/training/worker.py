@@ -13,13 +13,12 @@ ranks only compute (`run_rank`).
 
 import argparse
 import contextlib
-import errno
 import os
 import signal
 import sys
 import time
 import traceback
-from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,20 +27,11 @@ import torch
 
 from core.config.trained_with import TrainedWith
 from core.data import ImageSet
-from core.errors import (
-    EXIT_OK,
-    EXIT_RUN_FAILED,
-    EXIT_USAGE,
-    GPU_UNUSABLE,
-    OUT_OF_MEMORY,
-    UserError,
-    is_gpu_unusable,
-    is_out_of_memory,
-)
+from core.errors import EXIT_OK, EXIT_RUN_FAILED, EXIT_USAGE, UserError
 from core.files.sanitize import sanitize
 from core.runs import (
-    DISK_FULL,
     EpochRecord,
+    MetricsTail,
     MetricsWriter,
     NotQueuedError,
     RunBusyError,
@@ -49,23 +39,30 @@ from core.runs import (
     State,
     Status,
 )
+from core.runs.monitoring import plateau_ends
 from core.runs.withdrawal import withdraw_epochs
+from core.statistics.estimate import Estimate
 from core.training import sample_sheets
-from core.training.checkpoint import Position, has_checkpoint, read_checkpoint, recover_checkpoint
+from core.training.best_checkpoint import BestCheckpoint
+from core.training.budget import planned_text
+from core.training.checkpoint import has_checkpoint, read_checkpoint, recover_checkpoint
 from core.training.checkpoint_writer import CheckpointWriter
 from core.training.distributed import SingleProcess, init_distributed
+from core.training.epoch_samples import sample_evaluator
+from core.training.failure import failure_text as failure_text
 from core.training.inputs import (
     check_inputs,
     images_shared_with_group,
     inexact_changes,
     load_images,
     record_inputs,
+    restore_threads,
 )
 from core.training.loop import EpochReport, StepsReport, Trainer
 from core.training.malloc import disable_trim
+from core.training.speed import SpeedMeter
 
 _STATUS_SECONDS = 0.5
-_SPEED_WINDOW_SECONDS = 5.0
 
 
 class Worker:
@@ -79,19 +76,28 @@ class Worker:
         self._status_written = self._control_checked = 0.0
         self._elapsed_before = status.elapsed  # seconds, of earlier attempts
         self._started = float("inf")  # while the training is prepared
-        self._recent_steps: deque[tuple[float, int]] = deque()  # times and steps, for the speed
+        self._speed = SpeedMeter()
+        self._planned_steps = 0
         self._checkpoints = CheckpointWriter(run, self.config.train.checkpoint_seconds)
+        self._best = BestCheckpoint(run, self.config.train)
         self._saved: tuple[int, int] | None = None  # epoch and batch of the last checkpoint
+        self._epochs: list[EpochRecord] = []
+        self._evaluate_samples: Callable[[], dict[str, Estimate]] = dict
+        self._is_last_epoch: Callable[[int], bool] = lambda epoch: epoch == self.config.train.epochs
+        self._ending = ("", "")  # setting that ends the training before its epochs, and the reason
 
     def request_stop(self, *_: object) -> None:
         """Request a stop; safe in a signal handler."""
         self.stop_requested = True
 
     def train(self) -> State:
-        """Train to the last epoch or until stopped; return FINISHED or STOPPED."""
+        """Train to the end of the budget or until stopped; return FINISHED or STOPPED."""
         images = self._load_images()
         self.process_group.all_reduce_max(True)  # the data are there, so the other ranks may begin
         trainer = Trainer(self.config, images, self.process_group.device, self.process_group)
+        budget = trainer.budget
+        budget.elapsed, self._is_last_epoch = self._elapsed, budget.is_last
+        self._evaluate_samples = sample_evaluator(images, trainer, self._heartbeat)
         if trainer.compile_problem:
             print(f"train.compile is left out: {trainer.compile_problem}")
         with MetricsWriter(self.run.metrics_file) as metrics, self._checkpoints:
@@ -102,11 +108,15 @@ class Worker:
                     self._on_steps(report, trainer, metrics)
                 else:
                     self._on_epoch(report, trainer, metrics)
-            if trainer.epoch < self.config.train.epochs:
+            if not budget.is_last(trainer.epoch):
                 self._write_status(state=State.STOPPING, message="writing a checkpoint")
                 if self._saved != (trainer.epoch, trainer.batch):
                     self._save_checkpoint(trainer, metrics)
                 return State.STOPPED
+            self._checkpoints.wait()
+            self._best.write()  # of an incomplete last epoch, after whose checkpoint its weights were evaluated
+        if not self._ending[0] and budget.binding:
+            self._ending = budget.binding, f"{budget.binding} is reached"
         return State.FINISHED
 
     def _load_images(self) -> ImageSet:
@@ -131,7 +141,8 @@ class Worker:
         self.process_group.all_reduce_max(checkpoint is not None)
         if checkpoint is not None:
             tensors, position = checkpoint
-            self._restore_threads(position)
+            if threads := restore_threads(position, self.process_group):
+                self._write_status(threads=threads)
             check_inputs(self.run, self.config, position, self._inputs)
             trainer.restore(tensors, position, self.run)
             self._record_precision(trainer)
@@ -145,15 +156,35 @@ class Worker:
             metrics.truncate_to(0)
             sample_sheets.write_noise_sheet(self.run, trainer)
         sample_sheets.remove_later_sheets(self.run, trainer.epoch)
+        self._best.resume(trainer.step)
+        self._planned_steps = trainer.budget.planned_steps
+        tail = MetricsTail(self.run.metrics_file, epochs_only=True)
+        tail.poll()
+        self._epochs = list(tail.epochs)
+        self._end_on_plateau(trainer)
         self._started = time.monotonic()
         self._write_status(
+            **self._progress(trainer),
             state=State.RUNNING,
             message="",
-            steps=trainer.total_steps,
-            epoch=trainer.epoch,
-            step=trainer.step,
             trained_with=self._inputs,
+            ended_by="",
+            ending="",
         )
+
+    def _progress(self, trainer: Trainer) -> dict[str, Any]:
+        """Return the fields of the status that show how far the training is."""
+        steps = trainer.budget.expected_steps(trainer.step)
+        epochs = max(trainer.epoch, -(-steps // trainer.batches_per_epoch))
+        return {"epoch": trainer.epoch, "epochs": epochs, "step": trainer.step, "steps": steps}
+
+    def _end_on_plateau(self, trainer: Trainer) -> None:
+        """End the training after the epochs so far if `train.stop_on_plateau` says so."""
+        reason = plateau_ends(self._epochs, self.config.train)
+        if reason and not trainer.budget.is_last(trainer.epoch):
+            trainer.budget.ended_after = trainer.epoch
+            self._ending = f"train.stop_on_plateau = {self.config.train.stop_on_plateau}", reason
+            print(f"{reason}: training ends, because {self._ending[0]}")
 
     def _record_precision(self, trainer: Trainer) -> None:
         """Record the precision that runs, which `restore` may have changed."""
@@ -161,55 +192,53 @@ class Worker:
         if self.config.train.precision == "tf32" != trainer.precision:
             print(f"train.precision tf32: {trainer.device} has no TF32; training in {trainer.precision}")
 
-    def _restore_threads(self, position: Position) -> None:
-        """Use as many threads as before if there are enough cores, because the last bits of every sum depend on it."""
-        cores = os.cpu_count() or 1
-        alone_on_cpu = self.process_group.device.type == "cpu" and self.process_group.world_size == 1
-        if alone_on_cpu and position.threads not in (0, torch.get_num_threads()):
-            if position.threads > cores:
-                print(
-                    f"{position.threads} threads before, {cores} cores now: what follows may differ in the last bits"
-                )
-                return
-            torch.set_num_threads(position.threads)
-            self._write_status(threads=position.threads)
-
     def _on_steps(self, report: StepsReport, trainer: Trainer, metrics: MetricsWriter) -> None:
         metrics.append_steps(report.first_step, report.epoch, self._elapsed(), report.losses)
-        speed = self._images_per_second(trainer)
-        self._heartbeat(epoch=trainer.epoch, step=trainer.step, images_per_second=speed)
+        size = min(self.config.train.batch_size, len(trainer.images))
+        steps_per_second = self._speed.measure(time.monotonic(), trainer.step)
+        speed = self.status.images_per_second if steps_per_second is None else steps_per_second * size
+        if trainer.budget.planned_steps != self._planned_steps:
+            self._planned_steps = trainer.budget.planned_steps
+            print(planned_text(trainer.budget))
+        self._heartbeat(**self._progress(trainer), images_per_second=speed)
         self._checkpoints.check()
-        if self._checkpoints.is_due() and trainer.batch < trainer.batches_per_epoch:
+        due = self._checkpoints.is_due() or trainer.step == trainer.total_steps
+        if due and trainer.batch < trainer.batches_per_epoch:
             self._save_checkpoint(trainer, metrics)
 
     def _on_epoch(self, report: EpochReport, trainer: Trainer, metrics: MetricsWriter) -> None:
-        metrics.append_epoch(
-            EpochRecord(
-                epoch=report.epoch,
-                step=report.step,
-                elapsed=self._elapsed(),
-                mean=report.mean,
-                min=report.min,
-                max=report.max,
-                heldout=report.heldout,
-                images_per_second=self.status.images_per_second,
-                learning_rate=report.learning_rate,
-                noise_error=report.noise_error,
-            )
+        record = EpochRecord(
+            epoch=report.epoch,
+            step=report.step,
+            elapsed=self._elapsed(),
+            mean=report.mean,
+            min=report.min,
+            max=report.max,
+            heldout=report.heldout,
+            images_per_second=self.status.images_per_second,
+            learning_rate=report.learning_rate,
+            quality=self._evaluate_samples(),
+            noise_error=report.noise_error,
         )
-        self._write_status(epoch=trainer.epoch, step=trainer.step, fsync=False)
+        metrics.append_epoch(record)
+        self._epochs.append(record)
+        self._write_status(**self._progress(trainer), fsync=False)
+        self._best.on_epoch(record, trainer, self._inputs)
+        self._end_on_plateau(trainer)
         self._checkpoints.check()
-        due = self._checkpoints.is_due_at_epoch_end()
-        if due or self._saved is None or trainer.epoch == self.config.train.epochs:
+        due = self._checkpoints.is_due_at_epoch_end() or trainer.budget.is_last(trainer.epoch)
+        # An incomplete epoch's checkpoint has been written in it, so that more steps can complete it.
+        is_complete = trainer.step == trainer.epoch * trainer.batches_per_epoch
+        if is_complete and (due or self._saved is None):
             # Before the sheets, which take long and are drawn at the next start if they are missing.
             self._save_checkpoint(trainer, metrics)
         sample_sheets.write_epoch_sheets(self.run, trainer, self._should_stop_sampling)
-        self._recent_steps.clear()
+        self._speed.clear()
 
     def _should_stop_sampling(self) -> bool:
         """Return whether to give up sampling for a stop; the samples of the last epoch are always completed."""
         self._heartbeat()
-        return self._should_stop() and self.status.epoch < self.config.train.epochs
+        return self._should_stop() and not self._is_last_epoch(self.status.epoch)
 
     def _save_checkpoint(self, trainer: Trainer, metrics: MetricsWriter) -> None:
         # A step can corrupt the weights while its own loss is finite. Then keep the last good checkpoint.
@@ -218,7 +247,7 @@ class Worker:
         position = trainer.position(elapsed=self._elapsed(), metrics_offset=metrics.offset)
         position = msgspec.structs.replace(position, trained_with=self._inputs)
         # After a power cut the metrics must not end before the checkpoint, so they are synced first.
-        self._checkpoints.write(trainer.state_dict(), position, metrics.sync)
+        self._checkpoints.write(trainer.state_dict(), position, *self._best.writers(metrics.sync))
         self._saved = trainer.epoch, trainer.batch
 
     def _should_stop(self) -> bool:
@@ -227,21 +256,10 @@ class Worker:
         if not self.stop_requested and now - self._control_checked >= 1.0:
             self._control_checked = now
             self.stop_requested = self.run.stop_requested()
-        return self.stop_requested
+        return self.stop_requested or bool(self._ending[0])
 
     def _elapsed(self) -> float:
         return self._elapsed_before + max(0.0, time.monotonic() - self._started)
-
-    def _images_per_second(self, trainer: Trainer) -> float:
-        now = time.monotonic()
-        self._recent_steps.append((now, trainer.step))
-        while now - self._recent_steps[0][0] > _SPEED_WINDOW_SECONDS and len(self._recent_steps) > 2:
-            self._recent_steps.popleft()
-        since, step = self._recent_steps[0]
-        if now == since:
-            return self.status.images_per_second
-        size = min(self.config.train.batch_size, len(trainer.images))
-        return (trainer.step - step) * size / (now - since)
 
     def _heartbeat(self, **changes: Any) -> None:
         """Write the status at most twice a second; if that fails, the heartbeat is skipped and training continues.
@@ -266,7 +284,13 @@ class Worker:
 
     def write_final_status(self, state: State, error: str = "") -> None:
         """Write the last status."""
-        changes: dict[str, Any] = {"finished_epochs": self.status.epoch} if state is State.FINISHED else {}
+        changes: dict[str, Any] = {}
+        if state is State.FINISHED and not error:
+            changes = {
+                "finished_epochs": self.status.epoch,
+                "finished_train_epochs": self.config.train.epochs,
+            }
+            changes |= dict(zip(("ended_by", "ending"), self._ending, strict=True))
         self._write_status(state=state, message="", error=error, images_per_second=0.0, **changes)
 
     def write_failure(self, error: Exception) -> None:
@@ -282,30 +306,6 @@ class Worker:
             with contextlib.suppress(OSError):
                 unwritten = f"the status could not be written: {failure_text(problem)}"
                 print(f"{reason}; and {unwritten}", file=sys.stderr)
-
-
-def failure_text(error: BaseException) -> str:
-    """Return a failure in one line, with a remedy if one is known."""
-    if isinstance(error, UserError):
-        return str(error)
-    if isinstance(error, OSError):
-        return _os_error_text(error)
-    if is_out_of_memory(error):
-        return OUT_OF_MEMORY
-    text = " ".join(f"{type(error).__name__}: {error}".split("\n")[0].split())
-    return f"{text}: {GPU_UNUSABLE}" if is_gpu_unusable(error) else text
-
-
-def _os_error_text(error: OSError) -> str:
-    where = f"{error.filename}: " if error.filename else ""
-    what = f"{where}{error.strerror or error}"
-    if error.errno in DISK_FULL:
-        return f"{what}: free some space, then resume; it goes on from its last checkpoint"
-    if isinstance(error, FileNotFoundError):
-        return f"{what}: the run's folder was removed or moved while it trained"
-    if isinstance(error, PermissionError) or error.errno == errno.EROFS:
-        return f"{what}: make the folder writable again, then resume"
-    return f"{what}: fix that, then resume; it goes on from its last checkpoint"
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -34,7 +34,7 @@ from core.imaging import read_sheet
 from core.launch import control
 from core.runs import MetricsTail, RunDirectory, RunStore, State, Status, effective_state
 from core.training import worker
-from core.training.checkpoint import read_checkpoint
+from core.training.checkpoint import read_best_checkpoint, read_checkpoint
 from core.training.checkpoint_writer import CheckpointWriter
 from tests.faults.lab import wait_for_exit
 
@@ -227,6 +227,8 @@ def check_files(run: RunDirectory) -> None:
         read_sheet(path)
     if run.checkpoint.exists():
         read_checkpoint(run)
+    if run.best_checkpoint.exists():
+        assert read_best_checkpoint(run)[1].step <= read_checkpoint(run)[1].step
     names = {path.name for path in run.path.iterdir() if not path.name.startswith(".")}
     known = {
         "run.toml",

@@ -8,6 +8,7 @@ from textual.content import Content
 from textual.widget import Widget
 
 from core.files.sanitize import sanitize
+from core.runs.monitoring import run_plateau
 from core.schedules import Diagnosis, Schedule
 from tui.state.formatting import LEVEL_MARKS, build_schedule, decibels_text, problem, settings_line
 from tui.state.snapshot import RunSnapshot
@@ -58,7 +59,11 @@ class DetailsPanel(Widget, can_focus=False):
     def show(self, details: RunDetails) -> None:
         """Show these details; redraw only if they look different."""
         run = details.run
-        of_run = (run.id, run.file.config, run.state, run.status.trained_with, problem(run)) if run else ()
+        of_run = (
+            (run.id, run.file.config, run.state, run.status.trained_with, problem(run), plateau_line(run))
+            if run
+            else ()
+        )
         key = (
             *of_run,
             details.label,
@@ -114,6 +119,10 @@ def narrow_lines(details: RunDetails, width: int, height: int) -> list[Content]:
             *((_KEPT, line) for line in _wrapped(_brief_diagnosis_content(schedule), width)),
         ]
     room = height - sum(rank < _BLANK for rank, _ in ranked)
+    if (plateau := plateau_line(run)) and room > 0:
+        lines = fitted_lines(Content.styled(plateau, "$text-warning"), width, min(room, _NOTE_LINES))
+        ranked += [blank, *((_KEPT, line) for line in lines)]
+        room -= len(lines)
     if (notes := data_notes(run)) and room > 0:
         lines = fitted_lines(Content.styled(notes, "$text-warning"), width, min(room, _NOTE_LINES))
         ranked += [blank, *((_KEPT, line) for line in lines)]
@@ -150,6 +159,8 @@ def broad_lines(details: RunDetails, width: int, height: int) -> list[Content]:
         line = Content.assemble(("data    ", "$text-muted"), data_counts(run))
         if notes:
             line = Content.assemble(line, "  ", (notes, "$text-warning"))
+        if plateau := plateau_line(run):
+            line = Content.assemble(line, "  ", (plateau, "$text-warning"))
         lines.append([line.truncate(inner, ellipsis=True)])
     schedule = build_schedule(config.schedule)
     error = problem(run)
@@ -181,6 +192,12 @@ def broad_lines(details: RunDetails, width: int, height: int) -> list[Content]:
             spare -= 1
         flat += [Content.assemble(indent, line) for line in block]
     return cut_lines(flat, width, height)
+
+
+def plateau_line(run: RunSnapshot) -> str:
+    """Return since when the run has become no better; empty while it improves."""
+    plateau = run_plateau(run.epochs, run.file.config.train.monitor)
+    return plateau.text if plateau is not None and plateau.verdict != "improving" else ""
 
 
 def data_counts(run: RunSnapshot) -> str:

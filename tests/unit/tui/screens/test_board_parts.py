@@ -249,6 +249,21 @@ def test_details_show_what_fits_rather_than_half_of_a_sentence(tmp_path: Path) -
         assert lines[-1].endswith("of the image left at T" if height < 9 else "or more timesteps")
 
 
+def test_details_say_since_when_a_run_has_become_no_better(tmp_path: Path) -> None:
+    dashboard_run(tmp_path, "linear", epoch=7)
+    run = read(tmp_path)[0]
+    first = run.epochs[0]
+    epochs = tuple(
+        msgspec.structs.replace(first, epoch=number, heldout=loss)
+        for number, loss in enumerate((0.5, 0.2, 0.3, 0.31, 0.3, 0.31, 0.3), start=1)
+    )
+    details = details_of(replace(run, epochs=epochs))
+    for lines in (narrow_lines(details, 40, 30), broad_lines(details, 100, 9)):
+        text = " ".join(" ".join(line.plain for line in lines).split())
+        assert "no better since epoch 2, worse beyond noise" in text
+    assert "no better" not in str(broad_lines(details_of(replace(run, epochs=epochs[:3])), 100, 9))
+
+
 @pytest.mark.parametrize(("at", "place"), [(1, 0), (3, 4), (5, 9), (None, 9), (4, 9)])
 def test_the_slider_stands_where_the_epoch_is_among_those_with_images(at: int | None, place: int) -> None:
     bar = slider(RunDetails(epochs=(1, 3, 5), shown_epoch=5, requested_epoch=at, color="red"), 12).plain
