@@ -42,6 +42,8 @@ if TYPE_CHECKING:
     from core.evaluation.evaluator import Evaluator
 
 DEFAULT_COUNT = 500
+_LATER_GROUPS = {"noise"}
+"""Groups that evaluations of older versions lack; with --new they are measured only if --only names them."""
 
 
 @click.command("evaluate")
@@ -251,8 +253,10 @@ class _Session:
         if only_new:
             planned = plan_evaluation(run, evaluator, count=count, overrides=sampling, seed=self._seed)
             for kept in read_evaluations(run):
-                known = {group for group in groups if not kept.metrics.keys().isdisjoint(GROUPS[group])}
-                if kept.settings == planned.settings and known == set(groups):
+                missing = {group for group in groups if kept.metrics.keys().isdisjoint(GROUPS[group])}
+                if kept.settings == planned.settings and missing <= (
+                    set() if self._explicit else _LATER_GROUPS
+                ):
                     note(f"{sanitize(run.id)}: was evaluated with these options before")
                     return kept
         evaluation = evaluate_run(
