@@ -234,10 +234,11 @@ def repeated_evaluation(house: Path) -> Json:
 
 def new_evaluation(house: Path) -> Json:
     """Evaluate other samples by all metrics; return the numbers, and the names of the curves of then."""
-    run = run_in(house, "stopped").id
-    (found,) = core_json(house, "evaluate", run, "--count", "6", "--seed", "1", "--device", "cpu")
-    curves = sorted(name for name in found["curves"] if not name.startswith(("noise_error", "decoder_error")))
-    return without(found, "created", "curves") | {"curves": curves}
+    options = ("--count", "6", "--seed", "1", "--device", "cpu")
+    (found,) = core_json(house, "evaluate", run_in(house, "stopped").id, *options)
+    return without(found, "created", "curves") | {
+        "curves": sorted(n for n in found["curves"] if "_error" not in n)
+    }
 
 
 def sampled_and_denoised(house: Path) -> Json:
