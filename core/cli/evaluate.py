@@ -5,7 +5,7 @@ import textwrap
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import click
 import msgspec
@@ -33,9 +33,6 @@ from core.launch.provenance import config_with_absolute_paths
 from core.runs import METRICS, Evaluation, RunStore
 from core.runs.progress import reporting_evaluation
 from core.runs.results import GROUPS
-
-if TYPE_CHECKING:
-    pass
 
 DEFAULT_COUNT = 500
 

@@ -22,6 +22,9 @@ from core.runs.results import GROUPS
 if TYPE_CHECKING:
     from core.evaluation.evaluator import Evaluator
 
+_LATER_GROUPS = {"noise"}
+"""Groups that evaluations of older versions lack; with --new they are measured only if --only names them."""
+
 
 class EvaluationSession:
     """State shared by the evaluations of one command: an evaluator per data set, and the progress display.
@@ -100,8 +103,10 @@ class EvaluationSession:
                 run, evaluator, count=count, overrides=sampling, seed=self._seed, checkpoint=self._checkpoint
             )
             for kept in read_evaluations(run):
-                known = {group for group in groups if not kept.metrics.keys().isdisjoint(GROUPS[group])}
-                if kept.settings == planned.settings and known == set(groups):
+                missing = {group for group in groups if kept.metrics.keys().isdisjoint(GROUPS[group])}
+                if kept.settings == planned.settings and missing <= (
+                    set() if self._explicit else _LATER_GROUPS
+                ):
                     note(f"{sanitize(run.id)}: was evaluated with these options before")
                     return kept
         note_levels(sampling.apply_to(config_with_absolute_paths(run.read())))

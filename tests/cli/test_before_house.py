@@ -181,6 +181,7 @@ def test_an_evaluation_of_before_is_recognised_by_its_options(own_house: Path) -
 def test_a_new_evaluation_gives_the_same_numbers_and_needs_no_new_fits_of_the_data(own_house: Path) -> None:
     before = modified(own_house / "datasets")
     found, wanted = before_house.new_evaluation(own_house), expected("judged-anew.json")
+    found["curves"] = [name for name in found["curves"] if "_error" not in name]  # the noise errors are newer
     if before_house.same_processor():
         assert differences(found, wanted) == []
     assert before_house.key_paths(wanted) <= before_house.key_paths(found)
