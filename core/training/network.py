@@ -30,7 +30,9 @@ def build_run_network(
     centre = torch.zeros(shape)
     if images is not None:
         # Integers, so that the sum is exact in any order.
-        sums = torch.stack([part.sum(0, dtype=torch.int64) for part in images.cpu().split(1024)]).sum(0)
+        sums = torch.stack([part.sum(0, dtype=torch.int64) for part in torch.split(images.cpu(), 1024)]).sum(
+            0
+        )
         mean = sums.double() / len(images)
         if config.data.centre == "grey":
             mean = mean.mean((1, 2), keepdim=True).expand(shape)
