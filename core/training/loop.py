@@ -87,9 +87,8 @@ class Trainer:
         self.precision = self._choose_precision()
         set_up_device(device, self.precision)
         torch.manual_seed(train.seed)
-        model = build_run_network(
-            config, self.diffusion, (self.channels, self.size, self.size), self.images
-        ).to(
+        shape = (self.channels, self.size, self.size)
+        model = build_run_network(config, self.diffusion, shape, self.images).to(
             device=device,
             memory_format=memory_format(device),  # type: ignore[call-overload]
         )
