@@ -15,7 +15,6 @@ import msgspec
 import pytest
 
 from core.config import ModelConfig, RunConfig
-from core.config.schema import TrainConfig
 from core.errors import UserError
 from core.launch import control
 from core.runs import ProcessIdentity, RunBusyError, RunDirectory, RunStore, State, Status, make_group
@@ -348,15 +347,6 @@ def test_a_clone_with_another_network_takes_its_width_unless_one_was_chosen(
 ) -> None:
     old = RunDirectory.create(root, RunConfig(model=ModelConfig(preset="lean", width=width)), group="g")
     assert control.clone(root, old, overrides).read().config.model.width == taken
-
-
-def test_a_clone_with_other_noise_levels_or_another_weight_takes_their_parameters(root: Path) -> None:
-    train = TrainConfig(noise_levels="laplace", noise_mean=1.0, loss_weight="sigmoid", sigmoid_bias=-3.0)
-    old = RunDirectory.create(root, RunConfig(train=train), group="g")
-    levels = control.clone(root, old, ["train.noise_levels=cosine"]).read().config.train
-    assert (levels.noise_mean, levels.sigmoid_bias) == (None, -3.0)
-    weight = control.clone(root, old, ["train.loss_weight=elbo"]).read().config.train
-    assert (weight.noise_mean, weight.sigmoid_bias) == (1.0, None)
 
 
 @pytest.mark.parametrize(
