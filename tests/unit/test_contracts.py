@@ -25,6 +25,7 @@ WITH_TORCH = (
             "sampling",
             "metrics.denoising",
             "metrics.likelihood",
+            "metrics.predicted_noise",
             "metrics.reconstruction",
         )
     ),
