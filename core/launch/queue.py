@@ -2,7 +2,8 @@
 
 The queue has no list besides the runs themselves, so no two records can disagree. The protocol:
 
-1. A run can be started exactly while its `status.json` has the state ``queued``. Only its worker changes that.
+1. A run can be started exactly while its `status.json` has the state ``queued`` and the engine ``local``. Only its
+   worker changes that.
 2. A worker takes the run's lock and holds it until it ends. It reads the status again, and only from ``queued``
    changes it to ``starting`` with its own pid (`RunDirectory.claim`). Of two workers of one run, one ends without
    a trace, so starting one too many is harmless. A runner does that when its predecessor died right after a start.

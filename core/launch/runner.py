@@ -16,7 +16,7 @@ from typing import Final
 
 import msgspec
 
-from core.errors import OUT_OF_MEMORY, UserError, os_error_text
+from core.errors import EXIT_NOT_STARTED, EXIT_OK, OUT_OF_MEMORY, UserError, os_error_text
 from core.files.outputs import open_output
 from core.files.sanitize import sanitize
 from core.files.signature import FileSignature
@@ -94,7 +94,7 @@ class Runner:
             infos = self._store.infos()
         own = {worker.run.path for worker in self._workers}
         others = [info for info in infos if info.directory.path not in own]
-        queued = [info for info in others if info.state is State.QUEUED]
+        queued = [info for info in others if info.state is State.QUEUED and info.status.engine == "local"]
         foreign = [info for info in others if info.state.is_live and info.status.host == host_name()]
         live = [(worker.slot.device, worker.slot.threads) for worker in self._workers]
         live += [(info.status.device, info.status.threads) for info in foreign]
@@ -177,7 +177,7 @@ class Runner:
             return
         if not untouched:
             self._backoffs.pop(run.path, None)
-        elif code == 0:
+        elif code in (EXIT_OK, EXIT_NOT_STARTED):
             self._back_off(run, "its worker ended three times without starting the run")
         elif not _fail_if_queued(run, worker.signature, error := _exit_text(worker, code)):
             self._back_off(run, error)

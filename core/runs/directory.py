@@ -45,7 +45,11 @@ class RunBusyError(UserError):
 
 
 class NotQueuedError(UserError):
-    """A worker was started for a run that is not queued."""
+    """A worker was started for a run that is not its own to start, as that one's `state` tells."""
+
+    def __init__(self, message: str, state: State) -> None:
+        super().__init__(message)
+        self.state = state
 
 
 class DamagedStatusError(UserError):
@@ -249,7 +253,9 @@ class RunDirectory:
             os.close(handle)
 
     @contextlib.contextmanager
-    def claim(self, *, device: str, threads: int, wait: float = 2.0) -> Iterator[Status]:
+    def claim(
+        self, *, device: str, threads: int, wait: float = 2.0, unfinished: bool = False, job: str = ""
+    ) -> Iterator[Status]:
         """Become the worker of a queued run while the context lasts.
 
         Takes the lock, checks that the run is still queued, and writes ``starting`` with this process's identity and
@@ -259,24 +265,30 @@ class RunDirectory:
             device: the device to train on, for example ``cuda:0``.
             threads: number of OpenMP threads.
             wait: seconds to wait for a command that holds the lock briefly.
+            unfinished: also take a run that has failed or whose worker is gone. One that the user has stopped, or
+                asked to stop, is not taken.
+            job: id of the job that this process belongs to in the run's engine.
 
         Yields:
             The status as written.
 
         Raises:
             RunBusyError: another worker holds the lock.
-            NotQueuedError: the run is not queued, for example stopped before this worker started.
+            NotQueuedError: the run cannot be started, for example stopped before this worker started.
             UserError: the run was removed, cannot be read or written, or has links that lead out of its folder.
         """
         with self.lock(wait=wait):
             status = self.read_status()
-            if status.state is not State.QUEUED:
-                raise NotQueuedError(
-                    f"{sanitize(self.id)}: is {status.state}, not queued; resume it to go on"
-                )
+            if unfinished and self.stop_requested() and status.state is not State.FINISHED:
+                status = msgspec.structs.replace(status, state=State.STOPPED, heartbeat=time.time())
+                self.write_status(status)
+            kept = (State.FINISHED, State.STOPPED) if unfinished else set(State) - {State.QUEUED}
+            if status.state in kept:
+                name, state = sanitize(self.id), status.state
+                raise NotQueuedError(f"{name}: is {state}, not queued; resume it to go on", state)
             self._reject_links()
             try:
-                status = self._mark_starting(status, device, threads)
+                status = self._mark_starting(status, device, threads, job)
             except OSError as error:
                 raise UserError(f"{self.path}: cannot be written ({error.strerror or error})") from error
             try:
@@ -284,7 +296,7 @@ class RunDirectory:
             finally:
                 self._reserve.unlink(missing_ok=True)
 
-    def _mark_starting(self, status: Status, device: str, threads: int) -> Status:
+    def _mark_starting(self, status: Status, device: str, threads: int, job: str) -> Status:
         self._remove_leftovers()
         self.clear_control()
         self._reserve.unlink(missing_ok=True)
@@ -306,6 +318,7 @@ class RunDirectory:
             images_per_second=0.0,
             message="starting",
             error="",
+            job=job,
         )
         self.write_status(starting)
         return starting

@@ -1,19 +1,22 @@
 """The worker: ``python -m core.training.worker RUN --device D --threads N``, the one writer of a run's directory.
 
-At SIGTERM, SIGINT or a `control` file it finishes its step, writes a checkpoint and stops. The exit code is 0 if the
-run finished or was stopped, 2 if it could not begin, and 3 if it failed.
+At SIGTERM, SIGINT or a `control` file it finishes its step, writes a checkpoint and stops. At SIGUSR1 or SIGUSR2, and
+with ``--requeue`` at SIGTERM, it does the same, but queues the run again, because a scheduler ends it and not its user.
+``--requeue`` also goes on with a run that has failed or whose worker is gone.
+
+The exit code is 0 if the run finished or was stopped by its user, 2 if it could not begin, 3 if it failed, 4 if the run
+is not this worker's to start, and 75 if it is queued again.
 
 Checkpoints are written after `train.checkpoint_seconds`, at a stop, at the end, and after the first epoch, so that the
 network can soon be sampled. At the end of an epoch one is written if it would otherwise be due within the next epoch.
 
 ``torchrun --nproc-per-node N -m core.training.worker RUN --device cuda`` trains the run in N processes, one for each
 GPU. Rank 0 is the worker (`run_main`): it holds the run's lock, its pid is the run's, and it alone writes. The other
-ranks only compute (`run_rank`).
+ranks only compute (`core.training.rank`).
 """
 
 import argparse
 import contextlib
-import errno
 import os
 import signal
 import sys
@@ -28,19 +31,9 @@ import torch
 
 from core.config.trained_with import TrainedWith
 from core.data import ImageSet
-from core.errors import (
-    EXIT_OK,
-    EXIT_RUN_FAILED,
-    EXIT_USAGE,
-    GPU_UNUSABLE,
-    OUT_OF_MEMORY,
-    UserError,
-    is_gpu_unusable,
-    is_out_of_memory,
-)
+from core.errors import EXIT_NOT_STARTED, EXIT_OK, EXIT_REQUEUE, EXIT_RUN_FAILED, EXIT_USAGE, UserError
 from core.files.sanitize import sanitize
 from core.runs import (
-    DISK_FULL,
     EpochRecord,
     MetricsWriter,
     NotQueuedError,
@@ -49,32 +42,41 @@ from core.runs import (
     State,
     Status,
 )
+from core.runs.requeue import Fence, SupersededError, without_worker
 from core.runs.withdrawal import withdraw_epochs
 from core.training import sample_sheets
-from core.training.checkpoint import Position, has_checkpoint, read_checkpoint, recover_checkpoint
+from core.training.checkpoint import Position, has_checkpoint, recover_checkpoint
 from core.training.checkpoint_writer import CheckpointWriter
 from core.training.distributed import SingleProcess, init_distributed
+from core.training.failures import failure_text
 from core.training.inputs import (
     check_inputs,
     images_shared_with_group,
     inexact_changes,
-    load_images,
     record_inputs,
 )
 from core.training.loop import EpochReport, StepsReport, Trainer
 from core.training.malloc import disable_trim
+from core.training.rank import run_rank
 
 _STATUS_SECONDS = 0.5
 _SPEED_WINDOW_SECONDS = 5.0
+_REQUEUE_SIGNALS = (signal.SIGUSR1, signal.SIGUSR2)
+_STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, *_REQUEUE_SIGNALS)
 
 
 class Worker:
     """Trains one claimed run from its checkpoint or from the beginning, and writes its files."""
 
-    def __init__(self, run: RunDirectory, status: Status, process_group: SingleProcess) -> None:
+    def __init__(
+        self, run: RunDirectory, status: Status, process_group: SingleProcess, *, requeue: bool = False
+    ) -> None:
         self.run, self.status, self.process_group = run, status, process_group
         self.config = run.read().config
         self.stop_requested = False
+        self._requeue_signals = (*_REQUEUE_SIGNALS, *((signal.SIGTERM,) if requeue else ()))
+        self._requeued_by: int | None = None
+        self._fence = Fence(run, status)
         self._inputs = TrainedWith()
         self._status_written = self._control_checked = 0.0
         self._elapsed_before = status.elapsed  # seconds, of earlier attempts
@@ -83,9 +85,16 @@ class Worker:
         self._checkpoints = CheckpointWriter(run, self.config.train.checkpoint_seconds)
         self._saved: tuple[int, int] | None = None  # epoch and batch of the last checkpoint
 
-    def request_stop(self, *_: object) -> None:
-        """Request a stop; safe in a signal handler."""
+    def request_stop(self, number: int = signal.SIGTERM, *_: object) -> None:
+        """Request a stop at a signal; safe in a signal handler."""
+        if number in self._requeue_signals:
+            self._requeued_by = number
         self.stop_requested = True
+
+    @property
+    def is_requeued(self) -> bool:
+        """True if a scheduler has ended the training, and the user has not asked for a stop as well."""
+        return self._requeued_by is not None and not self.run.stop_requested()
 
     def train(self) -> State:
         """Train to the last epoch or until stopped; return FINISHED or STOPPED."""
@@ -175,6 +184,7 @@ class Worker:
             self._write_status(threads=position.threads)
 
     def _on_steps(self, report: StepsReport, trainer: Trainer, metrics: MetricsWriter) -> None:
+        self._fence.check(at_once=False)
         metrics.append_steps(report.first_step, report.epoch, self._elapsed(), report.losses)
         speed = self._images_per_second(trainer)
         self._heartbeat(epoch=trainer.epoch, step=trainer.step, images_per_second=speed)
@@ -183,6 +193,7 @@ class Worker:
             self._save_checkpoint(trainer, metrics)
 
     def _on_epoch(self, report: EpochReport, trainer: Trainer, metrics: MetricsWriter) -> None:
+        self._fence.check(at_once=False)
         metrics.append_epoch(
             EpochRecord(
                 epoch=report.epoch,
@@ -216,8 +227,12 @@ class Worker:
             raise UserError("the weights became NaN or infinite; a lower train.learning_rate may help")
         position = trainer.position(elapsed=self._elapsed(), metrics_offset=metrics.offset)
         position = msgspec.structs.replace(position, trained_with=self._inputs)
-        # After a power cut the metrics must not end before the checkpoint, so they are synced first.
-        self._checkpoints.write(trainer.state_dict(), position, metrics.sync)
+
+        def prepare() -> None:
+            self._fence.check()
+            metrics.sync()  # after a power cut the metrics must not end before the checkpoint
+
+        self._checkpoints.write(trainer.state_dict(), position, prepare)
         self._saved = trainer.epoch, trainer.batch
 
     def _should_stop(self) -> bool:
@@ -258,10 +273,24 @@ class Worker:
             print(f"the heartbeat could not be written: {error.strerror or error}", file=sys.stderr)
 
     def _write_status(self, *, fsync: bool = True, **changes: Any) -> None:
+        self._fence.check(at_once=False)
         self._status_written = time.monotonic()
         changes |= {"heartbeat": time.time(), "elapsed": self._elapsed()}
         self.status = msgspec.structs.replace(self.status, **changes)
         self.run.write_status(self.status, fsync=fsync)
+
+    def write_end(self, state: State) -> int:
+        """Write the status with which the training has ended, and return the exit code."""
+        if state is State.FINISHED or not self.is_requeued:
+            self.write_final_status(state)
+            return EXIT_OK
+        assert self._requeued_by is not None
+        reason = f"ended by {signal.Signals(self._requeued_by).name} after a checkpoint"
+        self._fence.check()
+        self.status = without_worker(self.status, State.QUEUED, epochs=self.status.epochs, message=reason)
+        self.run.write_status(self.status)
+        print(f"{reason}; queued again")
+        return EXIT_REQUEUE
 
     def write_final_status(self, state: State, error: str = "") -> None:
         """Write the last status."""
@@ -269,7 +298,12 @@ class Worker:
         self._write_status(state=state, message="", error=error, images_per_second=0.0, **changes)
 
     def write_failure(self, error: Exception) -> None:
-        """Write that the run failed and why; only to the log if its folder is gone or cannot be written."""
+        """Write that the run failed and why; only to the log if its folder is gone or cannot be written.
+
+        Raises:
+            SupersededError: another worker has the run.
+        """
+        self._fence.check()
         peer_error = self.process_group.peer_error(error)
         with contextlib.suppress(OSError):  # the log may be on the same full disk
             print(sanitize(peer_error), file=sys.stderr) if peer_error else traceback.print_exception(error)
@@ -283,36 +317,15 @@ class Worker:
                 print(f"{reason}; and {unwritten}", file=sys.stderr)
 
 
-def failure_text(error: BaseException) -> str:
-    """Return a failure in one line, with a remedy if one is known."""
-    if isinstance(error, UserError):
-        return str(error)
-    if isinstance(error, OSError):
-        return _os_error_text(error)
-    if is_out_of_memory(error):
-        return OUT_OF_MEMORY
-    text = " ".join(f"{type(error).__name__}: {error}".split("\n")[0].split())
-    return f"{text}: {GPU_UNUSABLE}" if is_gpu_unusable(error) else text
-
-
-def _os_error_text(error: OSError) -> str:
-    where = f"{error.filename}: " if error.filename else ""
-    what = f"{where}{error.strerror or error}"
-    if error.errno in DISK_FULL:
-        return f"{what}: free some space, then resume; it goes on from its last checkpoint"
-    if isinstance(error, FileNotFoundError):
-        return f"{what}: the run's folder was removed or moved while it trained"
-    if isinstance(error, PermissionError) or error.errno == errno.EROFS:
-        return f"{what}: make the folder writable again, then resume"
-    return f"{what}: fix that, then resume; it goes on from its last checkpoint"
-
-
 def main(arguments: list[str] | None = None) -> int:
     """Run the worker's command line; see the module."""
     parser = argparse.ArgumentParser(prog="python -m core.training.worker", description=__doc__)
     parser.add_argument("run", type=Path)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=int(os.environ.get("OMP_NUM_THREADS", "1")))
+    parser.add_argument("--requeue", action="store_true", help="go on with whatever is not finished")
+    parser.add_argument("--job", default="", help="id of this process's job in the run's engine")
+    parser.add_argument("--wait", type=float, default=2.0, help="seconds to wait for the run's lock")
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
     # For workers that torchrun starts: CUDA reads it at its first use, which is not the import of torch.
@@ -320,20 +333,27 @@ def main(arguments: list[str] | None = None) -> int:
     disable_trim()
     run = RunDirectory(options.run)
     received_signals: list[int] = []
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in _STOP_SIGNALS:
         signal.signal(number, lambda number, _: received_signals.append(number))
+    claim = {"wait": options.wait, "unfinished": options.requeue, "job": options.job}
     try:
         with init_distributed(options.device) as process_group:
             if process_group.rank > 0:
                 return run_rank(run, process_group, received_signals)
-            return run_main(run, process_group, options.threads, received_signals)
+            return run_main(run, process_group, options.threads, received_signals, **claim)
     except UserError as error:
         print(f"error: {sanitize(str(error))}", file=sys.stderr)
         return EXIT_USAGE
 
 
 def run_main(
-    run: RunDirectory, process_group: SingleProcess, threads: int, received_signals: list[int]
+    run: RunDirectory,
+    process_group: SingleProcess,
+    threads: int,
+    received_signals: list[int],
+    *,
+    unfinished: bool = False,
+    **claim: Any,
 ) -> int:
     """Claim and train a run as rank 0, which most often is the only process; return the exit code.
 
@@ -342,57 +362,35 @@ def run_main(
         process_group: the processes that train it.
         threads: OpenMP threads of each process.
         received_signals: stop signals received so far.
+        unfinished: take whatever is not finished, and queue it again at SIGTERM.
+        claim: further arguments of `RunDirectory.claim`.
     """
     try:
         all_threads = threads * len(process_group.devices.split("+"))
-        with run.claim(device=process_group.devices, threads=all_threads) as status:
-            worker = Worker(run, status, process_group)
-            for number in (signal.SIGTERM, signal.SIGINT):
+        device = process_group.devices
+        with run.claim(device=device, threads=all_threads, unfinished=unfinished, **claim) as status:
+            worker = Worker(run, status, process_group, requeue=unfinished)
+            for number in _STOP_SIGNALS:
                 signal.signal(number, worker.request_stop)
-            worker.stop_requested = bool(received_signals)
+            for received in received_signals:
+                worker.request_stop(received)
             try:
-                worker.write_final_status(worker.train())
-                return EXIT_OK
+                return worker.write_end(worker.train())
+            except SupersededError:
+                raise
             except Exception as error:  # any failure must reach the run's status
                 worker.write_failure(error)
         process_group.abort()
         return EXIT_RUN_FAILED
-    except (NotQueuedError, RunBusyError) as error:
+    except NotQueuedError as error:
         print(sanitize(str(error)))
-        return EXIT_OK
+        return EXIT_OK if unfinished and error.state is State.FINISHED else EXIT_NOT_STARTED
+    except (RunBusyError, SupersededError) as error:
+        print(sanitize(str(error)))
+        return EXIT_NOT_STARTED
     except UserError as error:
         print(f"error: {sanitize(str(error))}", file=sys.stderr)
         return EXIT_USAGE
-
-
-def run_rank(run: RunDirectory, process_group: SingleProcess, received_signals: list[int]) -> int:
-    """Train a run as any rank but 0, which computes its shard and writes only to the log; return the exit code.
-
-    Args:
-        run: the run that rank 0 claims.
-        process_group: the processes that train it.
-        received_signals: stop signals received so far; later ones are appended.
-    """
-    try:
-        if not any(process_group.all_reduce_max(False)):
-            return EXIT_OK  # rank 0 could not claim the run, and reports why
-        config = run.read().config
-        images = load_images(run)
-        trainer = Trainer(config, images, process_group.device, process_group)
-        if any(process_group.all_reduce_max(False)):
-            trainer.restore(*read_checkpoint(run), run)
-        for _ in trainer.reports(lambda: bool(received_signals)):
-            pass
-        return EXIT_OK
-    except Exception as error:  # any failure must reach rank 0
-        peer_error = process_group.peer_error(error)
-        with contextlib.suppress(OSError):
-            if peer_error:
-                print(f"process {process_group.rank} ends: {peer_error}", file=sys.stderr)
-            else:
-                traceback.print_exception(error)
-        process_group.abort("" if peer_error else failure_text(error))
-        return EXIT_RUN_FAILED
 
 
 if __name__ == "__main__":
