@@ -107,6 +107,11 @@ def stop(run: RunDirectory) -> str:
 def _ask_worker(run: RunDirectory, status: Status) -> str:
     """Signal the worker of a run whose lock is held, or ask by a file if it cannot be proved which process it is."""
     name, worker = sanitize(run.id), ProcessIdentity.from_status(status)
+    if (
+        status.engine != "local"
+    ):  # its scheduler sends signals too, and only the file tells the user's stop from those
+        run.request_stop()
+        return f"{name}: asked its worker (pid {status.pid}) to stop"
 
     def is_worker(pid: int) -> bool:
         return names_folder(pid, run.path) and may_hold_lock(pid, run.lock_file)

@@ -108,6 +108,7 @@ class RunDirectory:
         tags: tuple[str, ...] = (),
         created: datetime | None = None,
         run_id: str | None = None,
+        engine: str = "local",
     ) -> "RunDirectory":
         """Create a queued run. The complete folder appears under its name in one step.
 
@@ -119,6 +120,7 @@ class RunDirectory:
             tags: the user's labels.
             created: time of creation; the current time unless given.
             run_id: the folder's name; derived from `created` and `config` unless given.
+            engine: the one that starts the run.
 
         Raises:
             UserError: the folder cannot be written, or `run_id` is in use.
@@ -141,7 +143,8 @@ class RunDirectory:
             hidden.mkdir(parents=True)
             draft = cls(hidden)
             draft.write_run_file(file)
-            draft.write_status(Status(epochs=config.train.epochs, heartbeat=created.timestamp()))
+            epochs, now = config.train.epochs, created.timestamp()
+            draft.write_status(Status(epochs=epochs, heartbeat=now, engine=engine))
             if os.path.lexists(root / name):
                 raise UserError(f"{root / name}: exists already, so no run can be made under this name")
             os.rename(hidden, root / name)

@@ -17,11 +17,18 @@ class SupersededError(UserError):
     """Another worker has taken the run over, so this one must not write to it any more."""
 
 
-def without_worker(status: Status, state: State, *, epochs: int, message: str = "") -> Status:
+def without_worker(status: Status, state: State, *, epochs: int, message: str = "", job: str = "") -> Status:
     """Return the status of the same training without a process.
 
     The number of CPU threads is kept, because with the same number the training resumes bit for bit. The engine is
-    kept, and its job is not.
+    kept.
+
+    Args:
+        status: the status with a process.
+        state: the new state.
+        epochs: epochs to train in total.
+        message: the reason why the run is queued again.
+        job: id of the job that will go on with it in its engine.
     """
     return msgspec.structs.replace(
         status,
@@ -38,7 +45,7 @@ def without_worker(status: Status, state: State, *, epochs: int, message: str = 
         threads=status.threads if status.device in ("cpu", "") else 0,
         message=message,
         error="",
-        job="",
+        job=job,
     )
 
 

@@ -287,7 +287,8 @@ class Worker:
         assert self._requeued_by is not None
         reason = f"ended by {signal.Signals(self._requeued_by).name} after a checkpoint"
         self._fence.check()
-        self.status = without_worker(self.status, State.QUEUED, epochs=self.status.epochs, message=reason)
+        old = self.status
+        self.status = without_worker(old, State.QUEUED, epochs=old.epochs, message=reason, job=old.job)
         self.run.write_status(self.status)
         print(f"{reason}; queued again")
         return EXIT_REQUEUE

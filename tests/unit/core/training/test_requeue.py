@@ -53,7 +53,7 @@ def test_a_run_that_its_scheduler_ends_is_queued_again_with_its_checkpoint_and_t
     assert (status.state, status.engine, status.job, status.pid, status.attempt) == (
         State.QUEUED,
         "slurm",
-        "",
+        "4711_12",
         0,
         1,
     )
