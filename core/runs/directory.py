@@ -24,15 +24,16 @@ from core.config.load import decode, encode_toml, read_toml
 from core.config.schema import RunConfig, Section
 from core.errors import UserError
 from core.files.atomic import atomic_write, fsync_path
-from core.files.locks import is_same_file, open_lock_file, try_flock
+from core.files.leases import Lease
+from core.files.locks import hold_lock
 from core.files.sanitize import sanitize
 from core.runs.naming import make_group as make_group
 from core.runs.naming import make_run_id
 from core.runs.process import ProcessIdentity, effective_state
 from core.runs.status import FORMAT_VERSION, State, Status
+from core.runs.versions import SIZE_LIMIT as SIZE_LIMIT
+from core.runs.versions import Versioned, require_known_version, require_small_file
 
-SIZE_LIMIT: Final = 1 << 20
-"""Bytes. A larger run.toml or status.json was not written by this program."""
 RESERVE_BYTES: Final = 1 << 14
 """Bytes that a live run reserves, so that it can still write its last status on a full disk."""
 DISK_FULL: Final = (errno.ENOSPC, errno.EDQUOT)
@@ -87,6 +88,8 @@ class RunDirectory:
         self.control = self.path / "control"
         self.lock_file = self.path / ".lock"
         self._reserve = self.path / ".reserve"
+        self.lease: Lease | None = None
+        """Lease that this process holds, where flock does not reach other hosts (`core.files.leases`)."""
 
     def __repr__(self) -> str:
         return f"RunDirectory({str(self.path)!r})"
@@ -165,9 +168,9 @@ class RunDirectory:
         Raises:
             UserError: it is missing, damaged, or from a newer version.
         """
-        _require_small_file(self.run_file)
+        require_small_file(self.run_file)
         table = read_toml(self.run_file)
-        _require_known_version(self.run_file, table.get("format_version", FORMAT_VERSION))
+        require_known_version(self.run_file, table.get("format_version", FORMAT_VERSION))
         return decode(table, RunFile, source=str(self.run_file))
 
     def write_run_file(self, file: RunFile) -> None:
@@ -183,12 +186,10 @@ class RunDirectory:
         """
         if self.path.is_dir() and not os.path.lexists(self.status_file):
             raise DamagedStatusError(f"{self.status_file}: is missing; core runs resume makes a new one")
-        _require_small_file(self.status_file)
+        require_small_file(self.status_file)
         try:
             data = self.status_file.read_bytes()
-            _require_known_version(
-                self.status_file, msgspec.json.decode(data, type=_Versioned).format_version
-            )
+            require_known_version(self.status_file, msgspec.json.decode(data, type=Versioned).format_version)
             status = msgspec.json.decode(data, type=Status)
         except OSError as error:
             raise UserError(f"{self.status_file}: cannot be read ({error.strerror or error})") from error
@@ -242,18 +243,20 @@ class RunDirectory:
             RunBusyError: another process holds it.
             UserError: the run was removed or cannot be written.
         """
-        try:
-            handle = open_lock_file(self.lock_file)
-        except OSError as error:
-            raise UserError(f"{self.path}: cannot be locked ({error.strerror or error})") from error
-        try:
-            if not try_flock(handle, wait=wait):
+        with contextlib.ExitStack() as stack:
+            try:
+                held = stack.enter_context(hold_lock(self.lock_file, wait=wait))
+            except OSError as error:
+                raise UserError(f"{self.path}: cannot be locked ({error.strerror or error})") from error
+            if held is None:
                 raise RunBusyError(f"{sanitize(self.id)}: another process writes this run; stop it first")
-            if not is_same_file(handle, self.lock_file):
+            if not held.is_same:
                 raise UserError(f"{self.path}: the run was removed meanwhile")
-            yield
-        finally:
-            os.close(handle)
+            self.lease = held.lease
+            try:
+                yield
+            finally:
+                self.lease = None
 
     @contextlib.contextmanager
     def claim(
@@ -371,10 +374,6 @@ class RunDirectory:
                     leftover.unlink(missing_ok=True)
 
 
-class _Versioned(msgspec.Struct):
-    format_version: int = FORMAT_VERSION
-
-
 def _epoch_files(folder: Path) -> list[tuple[int, Path]]:
     try:
         with os.scandir(folder) as entries:
@@ -382,21 +381,3 @@ def _epoch_files(folder: Path) -> list[tuple[int, Path]]:
     except OSError:
         return []
     return sorted((int(match[1]), Path(path)) for match, path in found if match)
-
-
-def _require_small_file(path: Path) -> None:
-    try:
-        found = path.stat()
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror or error})") from error
-    if not stat.S_ISREG(found.st_mode):
-        raise UserError(f"{path}: expected a file, found something else")
-    if found.st_size > SIZE_LIMIT:
-        raise UserError(f"{path}: {found.st_size:,} bytes; no run has one that large")
-
-
-def _require_known_version(path: Path, version: object) -> None:
-    if isinstance(version, int) and version > FORMAT_VERSION:
-        raise UserError(
-            f"{path}: made by a newer ddpm-tui (format {version}, this one reads {FORMAT_VERSION}): upgrade"
-        )

@@ -1,5 +1,6 @@
 """A run's return to the queue, and the fence that keeps a worker from writing to a run that another one has taken."""
 
+import contextlib
 import time
 from typing import Final
 
@@ -53,7 +54,8 @@ class Fence:
     """Check that a run still belongs to the worker that claimed it.
 
     A worker may outlive its lock: on a node that was cut off and came back, or where locks do not reach other hosts.
-    Its token is the number of the attempt together with its process, as `RunDirectory.claim` wrote them.
+    Its token is the number of the attempt together with its process, as `RunDirectory.claim` wrote them, and the number
+    of its lease if it has one.
 
     Args:
         run: the run.
@@ -78,6 +80,12 @@ class Fence:
         if not at_once and abs(now - self._checked) < _CHECK_SECONDS:
             return
         self._checked = now
+        lease = self._run.lease
+        with contextlib.suppress(OSError):
+            if lease is not None and not lease.is_ours():
+                raise SupersededError(
+                    f"{sanitize(self._run.id)}: another worker has taken the run's lease over"
+                )
         try:
             found = self._run.read_status()
         except UserError:

@@ -5,7 +5,6 @@ import getpass
 import os
 import secrets
 import shutil
-import signal
 import socket
 import subprocess
 import time
@@ -135,9 +134,9 @@ class Cluster:
         # Steps and workers are no children of this process, but all have the cluster's environment.
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.Error):
-                if process.environ().get("SLURM_CONF") == self.environment["SLURM_CONF"]:
-                    if process.pid != os.getpid():
-                        process.kill()
+                ours = process.environ().get("SLURM_CONF") == self.environment["SLURM_CONF"]
+                if ours and process.pid != os.getpid():
+                    process.kill()
 
     def call(self, *words: str) -> str:
         """Run one of Slurm's commands, and return its output."""
