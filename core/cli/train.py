@@ -21,6 +21,7 @@ from core.config.launch import LaunchConfig
 from core.data.recipe import hidden_folder_note
 from core.errors import UserError
 from core.files.environment import require_memory_for_torch
+from core.launch.engines.registry import check_engine
 from core.launch.engines.settings import launch_settings
 from core.launch.engines.start import start
 from core.launch.queue import enqueue
@@ -75,6 +76,8 @@ def command(
         if not no_start:
             require_memory_for_torch()
         check_device(device, slots)  # raises now what would otherwise end each worker right after its start
+    elif not no_start:
+        check_engine(launch)
     runs = enqueue(root, found.configs, group=make_group(found.name), launch=launch)
     store = RunStore(root)
     note(f"{len(runs)} run{'s' * (len(runs) != 1)} queued in {root} as {runs[0].read().group}")
@@ -82,8 +85,12 @@ def command(
         Follower(store, runs, device=device, slots=slots).wait_until_ended(as_json=as_json)
         return
     if not no_start:
-        for line in start(runs, device=device, slots=slots):
-            note(line)
+        try:
+            for line in start(runs, device=device, slots=slots):
+                note(line)
+        except UserError:
+            note("the runs stay queued; to submit them again: core runs start --all")
+            raise
     if as_json:
         emit_json([run_json(info, read_epochs(info)) for info in map(store.info, runs)])
     else:

@@ -77,6 +77,7 @@ class Cluster:
             "PATH": f"{self.root}/usr/bin:{os.environ['PATH']}",
         }
         self._daemons: dict[str, subprocess.Popen[bytes]] = {}
+        self._waiting: dict[str, float] = {}
 
     def start(self) -> None:
         for name in ("state", "spool"):
@@ -152,10 +153,16 @@ class Cluster:
         return done.stdout.strip()
 
     def start_requeued(self) -> None:
-        """Have requeued jobs start at once, and not after Slurm's two minutes."""
+        """Have requeued jobs start after four seconds, and not after Slurm's two minutes; call it again and again.
+
+        Slurm refuses to start a job whose last attempt it has not quite cleaned up.
+        """
         for name in self.call("squeue", "-h", "--array", "-t", "PENDING", "-o", "%i|%r").splitlines():
             job, _, reason = name.partition("|")
-            if reason == "BeginTime":
+            if reason != "BeginTime":
+                self._waiting.pop(job, None)
+            elif time.monotonic() - self._waiting.setdefault(job, time.monotonic()) > 4:
+                self._waiting.pop(job)
                 self.call("scontrol", "update", f"JobId={job}", "StartTime=now")
 
     def _start(self, program: str, *words: str, name: str = "") -> None:

@@ -6,6 +6,18 @@ from core.config.launch import LaunchConfig
 from core.launch.engines.base import Engine
 
 
+def check_engine(config: LaunchConfig) -> None:
+    """Check that an engine can be reached from this machine, before runs are queued for it.
+
+    Raises:
+        UserError: it cannot.
+    """
+    if config.engine == "slurm":
+        from core.launch.engines.slurm_commands import require_command
+
+        require_command("sbatch")
+
+
 def open_engine(
     root: Path | str, config: LaunchConfig, *, device: str = "auto", slots: int | None = None
 ) -> Engine:

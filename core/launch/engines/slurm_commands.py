@@ -24,6 +24,19 @@ class SlurmError(UserError):
     """Slurm refuses, or does not answer; the message has its own words."""
 
 
+def require_command(name: str) -> None:
+    """Check that one of Slurm's commands is installed.
+
+    Raises:
+        SlurmError: it is not.
+    """
+    if shutil.which(name) is None:
+        raise SlurmError(
+            f"{name}: not found; run this where Slurm's commands are, such as a cluster's login node, "
+            "or train here with --launch local"
+        )
+
+
 def run_command(*words: str, cwd: Path | None = None, timeout: float = TIMEOUT) -> str:
     """Run one of Slurm's commands, and return what it wrote.
 
@@ -31,11 +44,7 @@ def run_command(*words: str, cwd: Path | None = None, timeout: float = TIMEOUT) 
         SlurmError: it is not installed, fails or does not end in time.
     """
     name = words[0]
-    if shutil.which(name) is None:
-        raise SlurmError(
-            f"{name}: not found; run this where Slurm's commands are, such as a cluster's login node, "
-            "or train here with --launch local"
-        )
+    require_command(name)
     try:
         done = subprocess.run(
             words,
