@@ -117,14 +117,22 @@ class Cluster:
     def kill_node(self, node: str) -> None:
         """Kill a slurmd and all that it has started, as the death of a node does."""
         daemon = self._daemons.pop(node)
-        steps = [
-            one for one in psutil.process_iter(["cmdline", "name"]) if _is_step_of(one, node, self.folder)
-        ]
-        for process in (psutil.Process(daemon.pid), *steps):
-            for child in (*_children(process), process):
-                with contextlib.suppress(psutil.NoSuchProcess):
-                    child.kill()
+        work = [one for one in psutil.process_iter() if self._runs_on(one, node)]
+        steps = {parent for one in work for parent in _parents(one) if "slurmstepd" in parent.name()}
+        for process in (*steps, psutil.Process(daemon.pid), *work):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
         daemon.wait()
+
+    def _runs_on(self, process: psutil.Process, node: str) -> bool:
+        """Return whether a process was started by a job on a node."""
+        with contextlib.suppress(psutil.Error):
+            found = process.environ()
+            return (found.get("SLURM_CONF"), found.get("SLURMD_NODENAME")) == (
+                self.environment["SLURM_CONF"],
+                node,
+            )
+        return False
 
     def stop(self) -> None:
         with contextlib.suppress(AssertionError, OSError, subprocess.SubprocessError):
@@ -212,19 +220,7 @@ def _free_ports(count: int) -> list[int]:
         return [int(one.getsockname()[1]) for one in sockets]
 
 
-def _children(process: psutil.Process) -> list[psutil.Process]:
+def _parents(process: psutil.Process) -> list[psutil.Process]:
     with contextlib.suppress(psutil.NoSuchProcess):
-        return process.children(recursive=True)
+        return process.parents()
     return []
-
-
-def _is_step_of(process: psutil.Process, node: str, folder: Path) -> bool:
-    """Return whether a process is a slurmstepd of a node, which is no child of its slurmd."""
-    if "slurmstepd" not in (process.info["name"] or ""):
-        return False
-    with contextlib.suppress(psutil.Error):
-        environment = process.environ()
-        return environment.get("SLURM_CONF", "").startswith(str(folder)) and any(
-            f"spool/{node}" in one.path for one in process.open_files()
-        )
-    return False

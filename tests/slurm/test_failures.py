@@ -108,7 +108,7 @@ def test_three_time_limits_cost_nothing(home: Path, cluster: Cluster) -> None:
 
 
 def test_a_preemption_costs_nothing(home: Path, cluster: Cluster) -> None:
-    run = submit(home, "partition='low'", "cpus_per_task=2")
+    run = submit(home, "partition='low'")
     wait_for_attempt(cluster, run, 1)
     wait_for(lambda: run.read_status().epoch > 2, "three epochs")
     urgent = (
@@ -128,7 +128,7 @@ def test_a_preemption_costs_nothing(home: Path, cluster: Cluster) -> None:
 
 
 def test_the_death_of_a_node_costs_nothing(home: Path, cluster: Cluster) -> None:
-    run = submit(home, "cpus_per_task=2")
+    run = submit(home)
     wait_for_attempt(cluster, run, 1)
     wait_for(run.checkpoint.exists, "a checkpoint")
     wait_for(lambda: run.read_status().epoch > 2, "three epochs")
