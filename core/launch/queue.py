@@ -84,7 +84,7 @@ def enqueue(
     launch = launch or LaunchConfig()
     everything = {**current_provenance(), **launch_provenance(launch), **(provenance or {})}
     created: list[RunDirectory] = []
-    with hold_enqueue_lock(root):
+    with hold_enqueue_lock(root, for_runner=launch.engine == "local"):
         group = RunStore(root).unused_group(group)
         try:
             for config in configs:

@@ -114,16 +114,26 @@ def _acquire(path: Path) -> int | None:
 
 
 @contextlib.contextmanager
-def hold_enqueue_lock(root: Path) -> Iterator[None]:
+def hold_enqueue_lock(root: Path, *, for_runner: bool = True) -> Iterator[None]:
     """Enqueue several runs as one group: no runner reads the folder until the block ends.
 
+    Args:
+        root: the runs folder; created if missing.
+        for_runner: a queue runner is to start the runs, which needs a file system with flock.
+
     Raises:
-        UserError: the folder cannot be written.
+        UserError: the folder cannot be written, or has no flock.
     """
     try:
         root.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"{root}: cannot be made ({error.strerror or error})") from error
+    if for_runner:
+        handle = _open(root / ".enqueue.lock")
+        try:
+            try_flock(handle)  # raises where there is none
+        finally:
+            os.close(handle)
     with _hold(root / ".enqueue.lock", wait=math.inf):
         yield
 

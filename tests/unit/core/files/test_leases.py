@@ -11,6 +11,8 @@ import msgspec
 import pytest
 
 from core.config import RunConfig
+from core.config.launch import LaunchConfig
+from core.errors import UserError
 from core.files import lock_reach as reach
 from core.files.leases import EXPIRY, Lease, take_lease
 from core.files.lock_reach import Reach, lock_reach
@@ -162,7 +164,9 @@ def test_runs_can_be_queued_and_claimed_where_flock_is_missing(
         raise OSError(errno.ENOSYS, "Function not implemented")
 
     monkeypatch.setattr(fcntl, "flock", missing)
-    (run,) = enqueue(tmp_path / "runs", [RunConfig()], group="g")
+    with pytest.raises(UserError, match="no locks that work"):
+        enqueue(tmp_path / "runs", [RunConfig()], group="g")  # a queue runner needs them
+    (run,) = enqueue(tmp_path / "runs", [RunConfig()], group="g", launch=LaunchConfig(engine="slurm"))
     with run.claim(device="cpu", threads=1):
         assert run.lease is not None
         with hold_lock(run.lock_file) as other:
