@@ -7,6 +7,10 @@ from collections.abc import Iterable
 EXIT_OK = 0
 EXIT_USAGE = 2
 EXIT_RUN_FAILED = 3
+EXIT_NOT_STARTED = 4
+"""Of a worker: the run is not its own to start, because another trains it or because it is not queued."""
+EXIT_REQUEUE = 75
+"""Of a worker with ``--requeue``: the run has a checkpoint and is queued again; start another worker (EX_TEMPFAIL)."""
 EXIT_INTERRUPTED = 130
 
 OUT_OF_MEMORY = (

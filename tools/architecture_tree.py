@@ -20,6 +20,7 @@ TESTS: Final = {
     "e2e": "The program in a real terminal, in a browser's protocol, and as an installed wheel",
     "faults": "The fault harness of `make faults`, and a short form of it",
     "fuzz": "Readers of files on bytes changed at random",
+    "slurm": "The engine `slurm` on a real Slurm of two nodes, where `install.sh` has unpacked one",
     "support": "Helpers that several tests share: fake runs, terminals, processes",
     "fixtures": "Files of earlier versions",
 }

@@ -31,12 +31,13 @@ def loss_trend(epochs: Sequence[EpochRecord], width: int = TREND_WIDTH) -> str:
     return sparkline([record.mean for record in epochs], width)
 
 
-def run_json(info: RunInfo, epochs: Sequence[EpochRecord]) -> dict[str, Any]:
+def run_json(info: RunInfo, epochs: Sequence[EpochRecord], *, queue: str | None = None) -> dict[str, Any]:
     """Return the keys that every command gives for a run; documented in docs/cli.md.
 
     Args:
         info: the run.
         epochs: its epochs, from `read_epochs`.
+        queue: the run's job in another engine's queue, from `core.launch.engines.job_notes`.
     """
     status, config = info.status, info.file.config
     last = epochs[-1] if epochs else None
@@ -68,6 +69,9 @@ def run_json(info: RunInfo, epochs: Sequence[EpochRecord]) -> dict[str, Any]:
         "ending": status.ending,
         "message": status.message or info.warning,
         "error": status.error,
+        "engine": sanitize(status.engine),
+        "job": sanitize(status.job),
+        "queue": queue or "",
     }
 
 
@@ -109,12 +113,12 @@ def run_details_json(info: RunInfo, epochs: Sequence[EpochRecord]) -> dict[str, 
     }
 
 
-def run_row(info: RunInfo, epochs: Sequence[EpochRecord]) -> tuple[str, ...]:
-    """Return the cells of one line of ``core runs list``."""
+def run_row(info: RunInfo, epochs: Sequence[EpochRecord], *, queue: str | None = None) -> tuple[str, ...]:
+    """Return the cells of one line of ``core runs list``; for `queue` see `run_json`."""
     last = epochs[-1] if epochs else None
     return (
         info.id,
-        info.state.value,
+        f"{info.state.value} ({queue})" if queue else info.state.value,
         f"{info.status.epoch}/{info.status.epochs}",
         number_text(last.mean if last else None),
         number_text(last.heldout if last else None),

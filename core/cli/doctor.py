@@ -19,6 +19,7 @@ from core.cli.options import device_option, json_option, runs_option, slots_opti
 from core.cli.output import emit, emit_json
 from core.data import default_data_dir
 from core.errors import UserError
+from core.files.lock_probe import probe_locks
 from core.launch.devices import Machine, Plan, detect_machine, make_plan, plan_explanation
 from core.launch.subprocess_env import child_environment, python_command
 from core.training.compiler import compile_problem, find_compiler
@@ -67,8 +68,10 @@ def command(deep: bool, root: Path, device: str, slots: int | None, as_json: boo
     plan = make_plan(device, slots, machine=machine)
     packages = {name: _package_version(name) for name in PACKAGES}
     folders = [_folder_report("runs", root), _folder_report("datasets", default_data_dir())]
+    locks, lock_problem = probe_locks(root) if folders[0]["exists"] and folders[0]["writable"] else (None, "")
     torch = _probe_torch() if deep else None
     problems = [*_problems(packages, folders, torch), *_gpu_problems(machine, plan)]
+    problems += [lock_problem] if lock_problem else []
     kind = plan.devices[0].kind
     report: dict[str, Any] = {
         "python": platform.python_version(),
@@ -83,6 +86,7 @@ def command(deep: bool, root: Path, device: str, slots: int | None, as_json: boo
         "compile_problem": compile_problem(kind),
         "terminal": _terminal_report(),
         "folders": folders,
+        "locks": locks,
         "torch": torch,
         "problems": problems,
     }
@@ -182,6 +186,7 @@ def _report_text(report: Mapping[str, Any]) -> str:
         little = ": low on space" if folder["free_bytes"] < LOW_SPACE else ""
         made = "" if folder["exists"] else ", will be made"
         lines.append(f"  {folder['path']}: {can}{made}; {folder['free_bytes'] / 2**30:.1f} GiB free{little}")
+    lines += [f"  locks: {report['locks']}"] if report["locks"] else []
     return "\n".join(lines)
 
 

@@ -11,7 +11,7 @@ from core.cli.describe import epoch_line, images_lines, read_epochs, run_json, r
 from core.cli.output import duration_text, emit, emit_json, is_terminal, note, number_text, print_error
 from core.errors import EXIT_INTERRUPTED, RunFailedError, UserError
 from core.files.sanitize import sanitize
-from core.launch import control
+from core.launch.engines.start import start, stop
 from core.launch.queue import ensure_runner
 from core.runs import EpochRecord, MetricsTail, RunDirectory, RunInfo, RunStore, State
 from core.runs.monitoring import monitor_title, run_plateau
@@ -70,6 +70,8 @@ class Follower:
             UserError: no queue runner stays alive to start the runs.
         """
         try:
+            for line in start([info.directory for info in self._infos() if info.status.engine != "local"]):
+                note(line)
             self._ensure_runners(self._infos())
             with _display(self._infos()) as display:
                 self._watch(display)
@@ -130,7 +132,11 @@ class Follower:
 
     def _ensure_runners(self, infos: Sequence[RunInfo]) -> None:
         """Start a queue runner for queued runs that have none, `MAX_RUNNER_STARTS` times at most."""
-        queued = [info.directory.path.parent for info in infos if info.state is State.QUEUED]
+        queued = [
+            info.directory.path.parent
+            for info in infos
+            if info.state is State.QUEUED and info.status.engine == "local"
+        ]
         for root in dict.fromkeys(queued):
             self._runners_started += ensure_runner(root, self._device, self._slots)
             if self._runners_started > MAX_RUNNER_STARTS:
@@ -138,9 +144,8 @@ class Follower:
 
     def _stop(self) -> None:
         note("stopping the runs, which write their checkpoints first (Ctrl-C again to leave at once)")
-        for info in sorted(self._infos(), key=lambda info: info.state is not State.QUEUED):
-            if not info.state.is_ended:
-                control.stop(info.directory)
+        infos = sorted(self._infos(), key=lambda info: info.state is not State.QUEUED)
+        stop([info.directory for info in infos if not info.state.is_ended])
         self._watch(None)
 
     def _note_plateaus(self, infos: Sequence[RunInfo]) -> None:

@@ -67,6 +67,12 @@ device_option = click.option(
 no_start_option = click.option(
     "--no-start", is_flag=True, help="Only queue; core runs start, or torchrun, starts the runs."
 )
+launch_option = click.option(
+    "--launch",
+    "engine",
+    metavar="ENGINE",
+    help="What starts the runs: local (the queue of this machine) or slurm; by default, as [launch] says.",
+)
 slots_option = click.option(
     "--slots",
     type=SLOTS,

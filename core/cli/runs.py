@@ -21,6 +21,7 @@ from core.cli.options import (
     check_device,
     device_option,
     json_option,
+    launch_option,
     no_start_option,
     runs_argument,
     runs_option,
@@ -33,7 +34,9 @@ from core.errors import UserError
 from core.files.environment import require_memory_for_torch
 from core.files.sanitize import sanitize
 from core.launch import control
-from core.launch.queue import ensure_runner
+from core.launch.engines import start as engines
+from core.launch.engines.job_notes import job_notes
+from core.launch.engines.settings import launch_settings
 from core.runs import RunDirectory, RunStore, State
 
 POLL_INTERVAL = 0.1
@@ -65,10 +68,13 @@ def list_runs(root: Path, states: tuple[str, ...], as_json: bool) -> None:
     infos = [info for info in scan.infos if not states or info.state.value in states]
     for problem in scan.problems:
         note(f"{problem.id}: {problem.text}")
+    notes, silence = job_notes(root, {info.id: info.status for info in infos})
+    if silence:
+        note(silence)
     if as_json:
-        emit_json([run_json(info, read_epochs(info)) for info in infos])
+        emit_json([run_json(info, read_epochs(info), queue=notes.get(info.id)) for info in infos])
     elif infos:
-        _emit_table([run_row(info, read_epochs(info)) for info in infos])
+        _emit_table([run_row(info, read_epochs(info), queue=notes.get(info.id)) for info in infos])
     else:
         note(f"{root}: no runs here" + (" in this state" if states else "; start some with: core train"))
 
@@ -99,10 +105,12 @@ def stop(selectors: tuple[str, ...], everything: bool, no_wait: bool, root: Path
     store = RunStore(root)
     runs = _select(store, selectors, everything, exclude=[state for state in State if state.is_ended])
     # Queued runs first, because a slot that a stopping run frees would otherwise start one of them.
-    for run in sorted(runs, key=lambda run: store.info(run).state is not State.QUEUED):
-        note(control.stop(run))
+    for line in engines.stop(sorted(runs, key=lambda run: store.info(run).state is not State.QUEUED)):
+        note(line)
     while not no_wait and any(not store.info(run).state.is_ended for run in runs):
         time.sleep(POLL_INTERVAL)
+        if again := [run for run in runs if store.info(run).state is State.QUEUED]:
+            engines.stop(again)  # their scheduler ended them at the same moment, and queued them again
     _emit_runs(store, runs, as_json)
 
 
@@ -111,6 +119,7 @@ def stop(selectors: tuple[str, ...], everything: bool, no_wait: bool, root: Path
 @click.option("--all", "everything", is_flag=True, help="Start all runs that are queued.")
 @device_option
 @slots_option
+@launch_option
 @click.option("--follow", is_flag=True, help="Follow the runs until they end, as core train does.")
 @runs_option
 @json_option
@@ -119,6 +128,7 @@ def start(
     everything: bool,
     device: str,
     slots: int | None,
+    engine: str | None,
     follow: bool,
     root: Path,
     as_json: bool,
@@ -134,6 +144,7 @@ def start(
     check_device(device, slots)
     for run in runs:
         note(control.check_startable(run))
+    _assign(runs, engine)
     _start_or_follow(store, runs, device=device, slots=slots, follow=follow, as_json=as_json)
 
 
@@ -143,6 +154,7 @@ def start(
 @click.option("--epochs", type=COUNT, metavar="N", help="Train up to N epochs in total.")
 @device_option
 @slots_option
+@launch_option
 @click.option("--follow", is_flag=True, help="Follow the runs until they end, as core train does.")
 @no_start_option
 @runs_option
@@ -153,6 +165,7 @@ def resume(
     epochs: int | None,
     device: str,
     slots: int | None,
+    engine: str | None,
     follow: bool,
     no_start: bool,
     root: Path,
@@ -169,6 +182,7 @@ def resume(
         require_memory_for_torch()
     for run in runs:
         note(control.resume(run, epochs=epochs))
+    _assign(runs, engine)
     if no_start:
         _emit_runs(store, runs, as_json)
     else:
@@ -240,6 +254,15 @@ def _select(
     return list(dict.fromkeys(store.find(selector) for selector in selectors))
 
 
+def _assign(runs: Sequence[RunDirectory], engine: str | None) -> None:
+    """Hand queued runs to the engine of `--launch`; without it each keeps its own."""
+    if engine is not None:
+        settings = launch_settings({}, engine)
+        for run in runs:
+            if run.read_status().engine != engine:
+                engines.assign(run, settings)
+
+
 def _start_or_follow(
     store: RunStore,
     runs: Sequence[RunDirectory],
@@ -253,8 +276,8 @@ def _start_or_follow(
     if follow:
         Follower(store, runs, device=device, slots=slots).wait_until_ended(as_json=as_json)
         return
-    for folder in dict.fromkeys(run.path.parent for run in runs):
-        ensure_runner(folder, device, slots)
+    for line in engines.start(runs, device=device, slots=slots):
+        note(line)
     _emit_runs(store, runs, as_json)
 
 

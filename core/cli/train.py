@@ -10,16 +10,22 @@ from core.cli.options import (
     check_device,
     device_option,
     json_option,
+    launch_option,
     no_start_option,
     runs_option,
     set_option,
     slots_option,
 )
 from core.cli.output import emit, emit_json, note
+from core.config.launch import LaunchConfig
 from core.data.recipe import hidden_folder_note
+from core.errors import UserError
 from core.files.environment import require_memory_for_torch
-from core.launch.queue import enqueue, ensure_runner
-from core.recipes import load_recipe
+from core.launch.engines.registry import check_engine
+from core.launch.engines.settings import launch_settings
+from core.launch.engines.start import start
+from core.launch.queue import enqueue
+from core.recipes import Recipe, load_recipe
 from core.runs import RunStore, make_group
 
 
@@ -31,6 +37,8 @@ from core.runs import RunStore, make_group
 @slots_option
 @click.option("--detach", is_flag=True, help="Write the ids of the runs to stdout and return at once.")
 @no_start_option
+@launch_option
+@click.option("--dry-run", is_flag=True, help="With slurm: write the batch script to stdout; queue nothing.")
 @json_option
 def command(
     recipe: str,
@@ -40,6 +48,8 @@ def command(
     slots: int | None,
     detach: bool,
     no_start: bool,
+    engine: str | None,
+    dry_run: bool,
     as_json: bool,
 ) -> None:
     """Train the runs of a recipe, in the foreground or background.
@@ -47,24 +57,52 @@ def command(
     RECIPE is quick, edm, flow, thesis or the path of a .toml file. Each run is a separate process that continues
     when this command is killed or its terminal closes. Ctrl-C stops the runs after they write checkpoints.
     At the end, the folders of the finished runs are written to stdout.
+    With another engine than local, the command returns once the runs are submitted.
     """
     found = load_recipe(recipe, overrides)
+    launch = launch_settings(found.launch, engine)
+    is_local = launch.engine == "local"
+    if dry_run:
+        emit(_script(found, root, launch))
+        return
+    if not is_local and (device != "auto" or slots is not None):
+        raise UserError(
+            f"--device and --slots are for the local queue; for {launch.engine} see docs/clusters.md"
+        )
     for name in dict.fromkeys(config.data.dataset for config in found.configs):
         if text := hidden_folder_note(name):
             note(text)
-    if not no_start:
-        require_memory_for_torch()
-    check_device(device, slots)  # raises now what would otherwise end each worker right after its start
-    runs = enqueue(root, found.configs, group=make_group(found.name))
+    if is_local:
+        if not no_start:
+            require_memory_for_torch()
+        check_device(device, slots)  # raises now what would otherwise end each worker right after its start
+    elif not no_start:
+        check_engine(launch)
+    runs = enqueue(root, found.configs, group=make_group(found.name), launch=launch)
     store = RunStore(root)
     note(f"{len(runs)} run{'s' * (len(runs) != 1)} queued in {root} as {runs[0].read().group}")
-    if not (detach or no_start):
+    if is_local and not (detach or no_start):
         Follower(store, runs, device=device, slots=slots).wait_until_ended(as_json=as_json)
         return
     if not no_start:
-        ensure_runner(root, device, slots)
+        try:
+            for line in start(runs, device=device, slots=slots):
+                note(line)
+        except UserError:
+            note("the runs stay queued; to submit them again: core runs start --all")
+            raise
     if as_json:
         emit_json([run_json(info, read_epochs(info)) for info in map(store.info, runs)])
     else:
         for run in runs:
             emit(run.id)
+
+
+def _script(found: Recipe, root: Path, launch: LaunchConfig) -> str:
+    """Return the batch script that the runs of a recipe would be submitted with."""
+    if launch.engine != "slurm":
+        raise UserError("--dry-run shows a batch script, so it needs --launch slurm")
+    from core.launch.engines.slurm import SlurmEngine
+
+    engine = SlurmEngine(root.absolute(), launch.slurm)
+    return engine.script(found.name, len(found.configs)).rstrip()

@@ -1,15 +1,73 @@
-"""Exclusive file locks (flock), which the system releases when their holder ends, even by kill -9."""
+"""Exclusive file locks (flock), which the system releases when their holder ends, even by kill -9.
 
+Where flock is missing, or holds on one host only, a lease (`core.files.leases`) is the lock.
+"""
+
+import contextlib
+import errno
 import fcntl
 import os
 import time
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from core.errors import UserError
+from core.files.leases import Lease, take_lease
+from core.files.lock_reach import Reach, lock_reach
 from core.files.outputs import open_no_follow
 
 _RETRY_SECONDS: Final = 0.01
+_MISSING: Final = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK, errno.EINVAL)
+
+
+class NoLocksError(UserError):
+    """The file system has no flock."""
+
+
+@dataclass(frozen=True)
+class HeldLock:
+    """A lock that this process holds.
+
+    Attributes:
+        is_same: whether the file at the lock's path is still the one that was locked; its folder may have been removed.
+        lease: the lease that was taken besides or instead of an flock; None where flock is enough.
+    """
+
+    is_same: bool
+    lease: Lease | None
+
+
+@contextlib.contextmanager
+def hold_lock(path: Path, *, wait: float = 0.0) -> Iterator[HeldLock | None]:
+    """Hold the lock of a path on all hosts that see it; yields None if another process holds it.
+
+    Args:
+        path: the lock file, created if missing.
+        wait: seconds to retry for; infinite waits.
+
+    Raises:
+        OSError: the file cannot be opened, or its folder not be written.
+        UserError: locks fail for another reason than that the file system has none.
+    """
+    deadline = time.monotonic() + wait
+    handle = open_lock_file(path)
+    lease: Lease | None = None
+    try:
+        needs_lease = lock_reach(path.parent)[0] is Reach.THIS_HOST
+        try:
+            is_held = try_flock(handle, wait=wait)
+        except NoLocksError:
+            is_held = needs_lease = True
+        if is_held and needs_lease:
+            lease = take_lease(path, wait=deadline - time.monotonic())
+            is_held = lease is not None
+        yield HeldLock(is_same_file(handle, path), lease) if is_held else None
+    finally:
+        if lease is not None:
+            lease.release()
+        os.close(handle)
 
 
 def open_lock_file(path: Path) -> int:
@@ -75,7 +133,8 @@ def _flock(handle: int, operation: int) -> bool:
     except BlockingIOError:
         return False
     except OSError as error:
-        raise UserError(
+        kind = NoLocksError if error.errno in _MISSING else UserError
+        raise kind(
             f"this file system has no locks that work ({error.strerror or error}), without which two processes could "
             "write one run; keep runs elsewhere, with --runs"
         ) from error

@@ -39,6 +39,7 @@ from core.runs.process import (
     names_folder,
     send_signal,
 )
+from core.runs.requeue import without_worker
 from core.runs.status import State, Status
 from core.runs.store import RunStore
 from core.runs.withdrawal import withdraw_epochs
@@ -90,7 +91,7 @@ def stop(run: RunDirectory) -> str:
                 if run.read_status() != status:
                     continue
                 status = withdraw_epochs(run, status, otherwise=State.STOPPED)
-                run.write_status(_without_worker(status, status.state, epochs=status.epochs))
+                run.write_status(without_worker(status, status.state, epochs=status.epochs))
         except RunBusyError:
             if state.is_live:
                 return _ask_worker(run, status)
@@ -108,6 +109,11 @@ def stop(run: RunDirectory) -> str:
 def _ask_worker(run: RunDirectory, status: Status) -> str:
     """Signal the worker of a run whose lock is held, or ask by a file if it cannot be proved which process it is."""
     name, worker = sanitize(run.id), ProcessIdentity.from_status(status)
+    if (
+        status.engine != "local"
+    ):  # its scheduler sends signals too, and only the file tells the user's stop from those
+        run.request_stop()
+        return f"{name}: asked its worker (pid {status.pid}) to stop"
 
     def is_worker(pid: int) -> bool:
         return names_folder(pid, run.path) and may_hold_lock(pid, run.lock_file)
@@ -175,7 +181,7 @@ def resume(run: RunDirectory, *, epochs: int | None = None) -> str:
         # If killed before this line, only the run's number of epochs has changed, and another resume completes it.
         finished = status.epoch if state is State.FINISHED else status.finished_epochs
         status = msgspec.structs.replace(status, finished_epochs=finished)
-        run.write_status(_without_worker(status, State.QUEUED, epochs=wanted))
+        run.write_status(without_worker(status, State.QUEUED, epochs=wanted))
     if state in (State.FAILED, State.CRASHED):  # the last checkpoint may be of an earlier epoch
         start = "its last checkpoint" if _has_checkpoint(run) else "the beginning"
         return f"{name}: queued again, from {start}, to epoch {wanted}"
@@ -293,26 +299,3 @@ def _refuse_live(run: RunDirectory) -> None:
         return  # unreadable; if it has a worker nevertheless, that worker holds the lock
     if state.is_live:
         raise UserError(f"{sanitize(run.id)}: is {state}; stop it before removing it")
-
-
-def _without_worker(status: Status, state: State, *, epochs: int) -> Status:
-    """Return the status of the same training without a process.
-
-    The number of CPU threads is kept, because with the same number the training resumes bit for bit.
-    """
-    return msgspec.structs.replace(
-        status,
-        state=state,
-        epochs=epochs,
-        heartbeat=time.time(),
-        images_per_second=0.0,
-        host="",
-        pid=0,
-        pid_started=0.0,
-        boot_id="",
-        lock=0,
-        device="",
-        threads=status.threads if status.device in ("cpu", "") else 0,
-        message="",
-        error="",
-    )

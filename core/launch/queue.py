@@ -2,7 +2,8 @@
 
 The queue has no list besides the runs themselves, so no two records can disagree. The protocol:
 
-1. A run can be started exactly while its `status.json` has the state ``queued``. Only its worker changes that.
+1. A run can be started exactly while its `status.json` has the state ``queued`` and the engine ``local``. Only its
+   worker changes that.
 2. A worker takes the run's lock and holds it until it ends. It reads the status again, and only from ``queued``
    changes it to ``starting`` with its own pid (`RunDirectory.claim`). Of two workers of one run, one ends without
    a trace, so starting one too many is harmless. A runner does that when its predecessor died right after a start.
@@ -33,6 +34,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from core.config.launch import LaunchConfig
 from core.config.schema import RunConfig
 from core.data.check import check_trainable
 from core.errors import EXIT_OK, EXIT_USAGE, UserError, os_error_text
@@ -40,6 +42,7 @@ from core.files.environment import require_memory_for_torch
 from core.files.outputs import open_output
 from core.files.sanitize import sanitize
 from core.launch.devices import make_plan
+from core.launch.engines.settings import launch_provenance
 from core.launch.provenance import current_provenance, with_absolute_paths
 from core.launch.runner import Runner
 from core.launch.runner_lock import hold_enqueue_lock, hold_runner_lock, read_runner, runner_is_alive
@@ -61,8 +64,9 @@ def enqueue(
     group: str,
     provenance: Mapping[str, str] | None = None,
     tags: tuple[str, ...] = (),
+    launch: LaunchConfig | None = None,
 ) -> list[RunDirectory]:
-    """Create queued runs, all or none; `ensure_runner` then has them started.
+    """Create queued runs, all or none; `core.launch.engines.start` then has them started.
 
     Args:
         root: the runs folder; created if missing.
@@ -70,20 +74,27 @@ def enqueue(
         group: the name that the runs share; see `core.runs.make_group`. One that is taken gets a number.
         provenance: added to `current_provenance`.
         tags: the user's own labels.
+        launch: the engine that starts them; this machine's queue unless given.
 
     Raises:
         UserError: the folder cannot be written, or the runs could not be trained: see `check_trainable`.
     """
     root, configs = Path(root), list(configs)
     check_trainable(configs)
-    everything = {**current_provenance(), **(provenance or {})}
+    launch = launch or LaunchConfig()
+    everything = {**current_provenance(), **launch_provenance(launch), **(provenance or {})}
     created: list[RunDirectory] = []
-    with hold_enqueue_lock(root):
+    with hold_enqueue_lock(root, for_runner=launch.engine == "local"):
         group = RunStore(root).unused_group(group)
         try:
             for config in configs:
                 run = RunDirectory.create(
-                    root, with_absolute_paths(config), group=group, provenance=everything, tags=tags
+                    root,
+                    with_absolute_paths(config),
+                    group=group,
+                    provenance=everything,
+                    tags=tags,
+                    engine=launch.engine,
                 )
                 created.append(run)
         except BaseException:

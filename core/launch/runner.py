@@ -10,19 +10,19 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
-from core.errors import OUT_OF_MEMORY, UserError, os_error_text
+from core.errors import EXIT_NOT_STARTED, EXIT_OK, OUT_OF_MEMORY, UserError, os_error_text
 from core.files.outputs import open_output
 from core.files.sanitize import sanitize
 from core.files.signature import FileSignature
 from core.launch.devices import Plan, Slot
 from core.launch.runner_lock import RunnerLock, try_enqueue_lock
-from core.launch.subprocess_env import WORKER_MODULE, log_lines, module_command, worker_environment
+from core.launch.subprocess_env import WORKER_MODULE
+from core.launch.worker_process import exit_text, signal_name, start_worker, timestamp
 from core.runs.directory import RunBusyError, RunDirectory
 from core.runs.process import host_name
 from core.runs.status import State
@@ -94,7 +94,7 @@ class Runner:
             infos = self._store.infos()
         own = {worker.run.path for worker in self._workers}
         others = [info for info in infos if info.directory.path not in own]
-        queued = [info for info in others if info.state is State.QUEUED]
+        queued = [info for info in others if info.state is State.QUEUED and info.status.engine == "local"]
         foreign = [info for info in others if info.state.is_live and info.status.host == host_name()]
         live = [(worker.slot.device, worker.slot.threads) for worker in self._workers]
         live += [(info.status.device, info.status.threads) for info in foreign]
@@ -128,29 +128,9 @@ class Runner:
 
     def _start(self, info: RunInfo, slot: Slot) -> None:
         run = info.directory
-        command = module_command(
-            self._worker_module,
-            str(run.path),
-            *("--device", slot.device, "--threads", str(slot.threads // slot.processes)),
-            processes=slot.processes,
-        )
-        folder = info.file.provenance.get("directory", "")
         try:
             signature = _status_signature(run)
-            with open_output(run.log, append=True) as log:
-                threads = f"{slot.threads} thread" + "s" * (slot.threads != 1)
-                log.write(f"--- {_timestamp()} worker on {slot.device}, {threads}\n".encode())
-                log.flush()
-                log_start = log.tell()
-                process = subprocess.Popen(
-                    command,
-                    start_new_session=True,
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=log,
-                    cwd=folder if os.path.isdir(folder) else None,
-                    env=_environment(info, slot),
-                )
+            process, log_start = start_worker(run, info.file, slot, module=self._worker_module)
         except OSError as error:  # the run was removed, or the machine is out of some resource
             _log(f"{run.id}: cannot start a worker ({error})")
             self._back_off(run, f"no worker could be started ({sanitize(os_error_text(error))})")
@@ -177,9 +157,9 @@ class Runner:
             return
         if not untouched:
             self._backoffs.pop(run.path, None)
-        elif code == 0:
+        elif code in (EXIT_OK, EXIT_NOT_STARTED):
             self._back_off(run, "its worker ended three times without starting the run")
-        elif not _fail_if_queued(run, worker.signature, error := _exit_text(worker, code)):
+        elif not _fail_if_queued(run, worker.signature, error := exit_text(run, worker.log_start, code)):
             self._back_off(run, error)
 
     def _back_off(self, run: RunDirectory, error: str) -> None:
@@ -222,17 +202,9 @@ def _fills_gpu(info: RunInfo) -> bool:
     return info.file.config.model.preset == "thesis"
 
 
-def _environment(info: RunInfo, slot: Slot) -> dict[str, str]:
-    environment = worker_environment(slot.threads, processes=slot.processes)
-    environment["PYTHONUNBUFFERED"] = "1"
-    if data := info.file.provenance.get("data_dir"):
-        environment["DDPM_DATA"] = data
-    return environment
-
-
 def _log_killed(run: RunDirectory, code: int) -> None:
     """Record the signal in the log of a worker that was killed, because the worker could not."""
-    words = f"--- {_timestamp()} the worker was killed by {_signal_name(-code)}"
+    words = f"--- {timestamp()} the worker was killed by {signal_name(-code)}"
     if code == -signal.SIGKILL:
         words += f"; if nobody did that, the system ran {OUT_OF_MEMORY}"
     with (
@@ -259,22 +231,6 @@ def _fail_if_queued(run: RunDirectory, signature: FileSignature, error: str) -> 
         _log(f"{run.id}: {problem}")
         return not run.status_file.exists()
     return True
-
-
-def _exit_text(worker: _Worker, code: int) -> str:
-    """Return the way in which a worker ended, with its error or else its last line of output."""
-    exit_text = f"was killed by {_signal_name(-code)}" if code < 0 else f"ended with code {code}"
-    lines = log_lines(worker.run.log, worker.log_start) or ["it wrote nothing"]
-    # torchrun writes many lines of its own after a worker's error.
-    last = next((line for line in reversed(lines) if line.startswith("error: ")), lines[-1])
-    return f"the worker {exit_text} before it began: {last}"
-
-
-def _signal_name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"
 
 
 def _status_signature(run: RunDirectory) -> FileSignature:
@@ -319,11 +275,7 @@ def _wait_readable(fd: int, seconds: float) -> None:
             os.read(fd, 4096)
 
 
-def _timestamp() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
-
-
 def _log(text: str) -> None:
     # A full disk must not end the runner; its log matters least.
     with contextlib.suppress(OSError):
-        print(f"{_timestamp()} {sanitize(text)}", flush=True)
+        print(f"{timestamp()} {sanitize(text)}", flush=True)

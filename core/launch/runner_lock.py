@@ -1,6 +1,7 @@
 """The two locks of a runs folder: one for its runner, and one held while a group of runs is enqueued."""
 
 import contextlib
+import math
 import os
 import time
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from typing import Final
 import msgspec
 
 from core.errors import UserError
-from core.files.locks import is_locked, is_same_file, open_lock_file, try_flock, wait_for_flock
+from core.files.locks import hold_lock, is_locked, is_same_file, open_lock_file, try_flock
 from core.files.untrusted import open_regular
 from core.runs.process import ProcessIdentity, is_alive
 
@@ -113,32 +114,45 @@ def _acquire(path: Path) -> int | None:
 
 
 @contextlib.contextmanager
-def hold_enqueue_lock(root: Path) -> Iterator[None]:
+def hold_enqueue_lock(root: Path, *, for_runner: bool = True) -> Iterator[None]:
     """Enqueue several runs as one group: no runner reads the folder until the block ends.
 
+    Args:
+        root: the runs folder; created if missing.
+        for_runner: a queue runner is to start the runs, which needs a file system with flock.
+
     Raises:
-        UserError: the folder cannot be written.
+        UserError: the folder cannot be written, or has no flock.
     """
     try:
         root.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"{root}: cannot be made ({error.strerror or error})") from error
-    handle = _open(root / ".enqueue.lock")
-    try:
-        wait_for_flock(handle)
+    if for_runner:
+        handle = _open(root / ".enqueue.lock")
+        try:
+            try_flock(handle)  # raises where there is none
+        finally:
+            os.close(handle)
+    with _hold(root / ".enqueue.lock", wait=math.inf):
         yield
-    finally:
-        os.close(handle)
 
 
 @contextlib.contextmanager
 def try_enqueue_lock(root: Path) -> Iterator[bool]:
     """Read the folder while no group is enqueued; yields False if one is, and then the runner retries soon."""
-    handle = _open(root / ".enqueue.lock")
-    try:
-        yield try_flock(handle)
-    finally:
-        os.close(handle)
+    with _hold(root / ".enqueue.lock") as acquired:
+        yield acquired
+
+
+@contextlib.contextmanager
+def _hold(path: Path, *, wait: float = 0.0) -> Iterator[bool]:
+    with contextlib.ExitStack() as stack:
+        try:
+            held = stack.enter_context(hold_lock(path, wait=wait))
+        except OSError as error:
+            raise UserError(f"{path.parent}: cannot be written ({error.strerror or error})") from error
+        yield held is not None
 
 
 def _open(path: Path) -> int:

@@ -4,13 +4,14 @@ import itertools
 import math
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
 from core.config.consistency import check_consistent
+from core.config.launch import LaunchConfig
 from core.config.load import apply_overrides, decode, read_toml
 from core.config.schema import RunConfig
 from core.config.tables import Table, flatten, merge, set_key
@@ -29,6 +30,8 @@ class Recipe:
     name: str
     description: str
     configs: tuple[RunConfig, ...]
+    launch: Table = field(default_factory=dict)
+    """Settings of its `[launch]`, for `core.launch.engines.settings`; empty if it has none."""
 
 
 class RecipeFile(RunConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -37,6 +40,7 @@ class RecipeFile(RunConfig, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     description: str = ""
     extends: str | tuple[str, ...] = ()
     """Recipes to start from, later ones override earlier ones: names, or paths relative to this file."""
+    launch: LaunchConfig = LaunchConfig()
     grid: dict[str, Any] = msgspec.field(default_factory=dict)
     """Dotted keys with lists of values; each combination is one run."""
 
@@ -84,6 +88,7 @@ def load_recipe(name_or_path: str | Path, overrides: Sequence[str] = ()) -> Reci
     for assignment in overrides:
         layer = layer.overlaid_with(_override(assignment))
     name = layer.values.pop("recipe", path.stem)
+    launch = layer.values.pop("launch", {})
     if (runs := math.prod(map(len, layer.axes.values()))) > MAX_RUNS:
         raise UserError(f"{path}: its grid has {runs} runs; expected at most {MAX_RUNS}")
     configs = []
@@ -94,7 +99,7 @@ def load_recipe(name_or_path: str | Path, overrides: Sequence[str] = ()) -> Reci
         config = decode(table, RunConfig, source=str(path))
         _check(config, str(path))
         configs.append(config)
-    return Recipe(name=str(name), description=layer.description, configs=tuple(configs))
+    return Recipe(name=str(name), description=layer.description, configs=tuple(configs), launch=dict(launch))
 
 
 def _find_recipe_file(name: str, *, base: Path) -> Path:
@@ -142,12 +147,15 @@ def _override(assignment: str) -> _Layer:
     table = apply_overrides({}, [assignment])
     values: Table = {}
     axes: Axes = {}
+    if launch := table.pop("launch", None):
+        decode({"launch": launch}, RecipeFile, source=source)
+        values["launch"] = launch
     for key, value in flatten(table).items():
         if isinstance(value, list):
             axes[key] = _parse_axis(key, value, source)
         else:
             set_key(values, key, value, source=source)
-    decode(values, RunConfig, source=source)
+    decode({key: value for key, value in values.items() if key != "launch"}, RunConfig, source=source)
     return _Layer(values, axes)
 
 

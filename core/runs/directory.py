@@ -24,15 +24,16 @@ from core.config.load import decode, encode_toml, read_toml
 from core.config.schema import RunConfig, Section
 from core.errors import UserError
 from core.files.atomic import atomic_write, fsync_path
-from core.files.locks import is_same_file, open_lock_file, try_flock
+from core.files.leases import Lease
+from core.files.locks import hold_lock
 from core.files.sanitize import sanitize
 from core.runs.naming import make_group as make_group
 from core.runs.naming import make_run_id
 from core.runs.process import ProcessIdentity, effective_state
 from core.runs.status import FORMAT_VERSION, State, Status
+from core.runs.versions import SIZE_LIMIT as SIZE_LIMIT
+from core.runs.versions import Versioned, require_known_version, require_small_file
 
-SIZE_LIMIT: Final = 1 << 20
-"""Bytes. A larger run.toml or status.json was not written by this program."""
 RESERVE_BYTES: Final = 1 << 14
 """Bytes that a live run reserves, so that it can still write its last status on a full disk."""
 DISK_FULL: Final = (errno.ENOSPC, errno.EDQUOT)
@@ -46,7 +47,11 @@ class RunBusyError(UserError):
 
 
 class NotQueuedError(UserError):
-    """A worker was started for a run that is not queued."""
+    """A worker was started for a run that is not its own to start, as that one's `state` tells."""
+
+    def __init__(self, message: str, state: State) -> None:
+        super().__init__(message)
+        self.state = state
 
 
 class DamagedStatusError(UserError):
@@ -85,6 +90,8 @@ class RunDirectory:
         self.control = self.path / "control"
         self.lock_file = self.path / ".lock"
         self._reserve = self.path / ".reserve"
+        self.lease: Lease | None = None
+        """Lease that this process holds, where flock does not reach other hosts (`core.files.leases`)."""
 
     def __repr__(self) -> str:
         return f"RunDirectory({str(self.path)!r})"
@@ -106,6 +113,7 @@ class RunDirectory:
         tags: tuple[str, ...] = (),
         created: datetime | None = None,
         run_id: str | None = None,
+        engine: str = "local",
     ) -> "RunDirectory":
         """Create a queued run. The complete folder appears under its name in one step.
 
@@ -117,6 +125,7 @@ class RunDirectory:
             tags: the user's labels.
             created: time of creation; the current time unless given.
             run_id: the folder's name; derived from `created` and `config` unless given.
+            engine: the one that starts the run.
 
         Raises:
             UserError: the folder cannot be written, or `run_id` is in use.
@@ -139,7 +148,8 @@ class RunDirectory:
             hidden.mkdir(parents=True)
             draft = cls(hidden)
             draft.write_run_file(file)
-            draft.write_status(Status(epochs=config.train.epochs, heartbeat=created.timestamp()))
+            epochs, now = config.train.epochs, created.timestamp()
+            draft.write_status(Status(epochs=epochs, heartbeat=now, engine=engine))
             if os.path.lexists(root / name):
                 raise UserError(f"{root / name}: exists already, so no run can be made under this name")
             os.rename(hidden, root / name)
@@ -160,9 +170,9 @@ class RunDirectory:
         Raises:
             UserError: it is missing, damaged, or from a newer version.
         """
-        _require_small_file(self.run_file)
+        require_small_file(self.run_file)
         table = read_toml(self.run_file)
-        _require_known_version(self.run_file, table.get("format_version", FORMAT_VERSION))
+        require_known_version(self.run_file, table.get("format_version", FORMAT_VERSION))
         return decode(table, RunFile, source=str(self.run_file))
 
     def write_run_file(self, file: RunFile) -> None:
@@ -178,12 +188,10 @@ class RunDirectory:
         """
         if self.path.is_dir() and not os.path.lexists(self.status_file):
             raise DamagedStatusError(f"{self.status_file}: is missing; core runs resume makes a new one")
-        _require_small_file(self.status_file)
+        require_small_file(self.status_file)
         try:
             data = self.status_file.read_bytes()
-            _require_known_version(
-                self.status_file, msgspec.json.decode(data, type=_Versioned).format_version
-            )
+            require_known_version(self.status_file, msgspec.json.decode(data, type=Versioned).format_version)
             status = msgspec.json.decode(data, type=Status)
         except OSError as error:
             raise UserError(f"{self.status_file}: cannot be read ({error.strerror or error})") from error
@@ -237,21 +245,25 @@ class RunDirectory:
             RunBusyError: another process holds it.
             UserError: the run was removed or cannot be written.
         """
-        try:
-            handle = open_lock_file(self.lock_file)
-        except OSError as error:
-            raise UserError(f"{self.path}: cannot be locked ({error.strerror or error})") from error
-        try:
-            if not try_flock(handle, wait=wait):
+        with contextlib.ExitStack() as stack:
+            try:
+                held = stack.enter_context(hold_lock(self.lock_file, wait=wait))
+            except OSError as error:
+                raise UserError(f"{self.path}: cannot be locked ({error.strerror or error})") from error
+            if held is None:
                 raise RunBusyError(f"{sanitize(self.id)}: another process writes this run; stop it first")
-            if not is_same_file(handle, self.lock_file):
+            if not held.is_same:
                 raise UserError(f"{self.path}: the run was removed meanwhile")
-            yield
-        finally:
-            os.close(handle)
+            self.lease = held.lease
+            try:
+                yield
+            finally:
+                self.lease = None
 
     @contextlib.contextmanager
-    def claim(self, *, device: str, threads: int, wait: float = 2.0) -> Iterator[Status]:
+    def claim(
+        self, *, device: str, threads: int, wait: float = 2.0, unfinished: bool = False, job: str = ""
+    ) -> Iterator[Status]:
         """Become the worker of a queued run while the context lasts.
 
         Takes the lock, checks that the run is still queued, and writes ``starting`` with this process's identity and
@@ -261,24 +273,30 @@ class RunDirectory:
             device: the device to train on, for example ``cuda:0``.
             threads: number of OpenMP threads.
             wait: seconds to wait for a command that holds the lock briefly.
+            unfinished: also take a run that has failed or whose worker is gone. One that the user has stopped, or
+                asked to stop, is not taken.
+            job: id of the job that this process belongs to in the run's engine.
 
         Yields:
             The status as written.
 
         Raises:
             RunBusyError: another worker holds the lock.
-            NotQueuedError: the run is not queued, for example stopped before this worker started.
+            NotQueuedError: the run cannot be started, for example stopped before this worker started.
             UserError: the run was removed, cannot be read or written, or has links that lead out of its folder.
         """
         with self.lock(wait=wait):
             status = self.read_status()
-            if status.state is not State.QUEUED:
-                raise NotQueuedError(
-                    f"{sanitize(self.id)}: is {status.state}, not queued; resume it to go on"
-                )
+            if unfinished and self.stop_requested() and status.state is not State.FINISHED:
+                status = msgspec.structs.replace(status, state=State.STOPPED, heartbeat=time.time())
+                self.write_status(status)
+            kept = (State.FINISHED, State.STOPPED) if unfinished else set(State) - {State.QUEUED}
+            if status.state in kept:
+                name, state = sanitize(self.id), status.state
+                raise NotQueuedError(f"{name}: is {state}, not queued; resume it to go on", state)
             self._reject_links()
             try:
-                status = self._mark_starting(status, device, threads)
+                status = self._mark_starting(status, device, threads, job)
             except OSError as error:
                 raise UserError(f"{self.path}: cannot be written ({error.strerror or error})") from error
             try:
@@ -286,7 +304,7 @@ class RunDirectory:
             finally:
                 self._reserve.unlink(missing_ok=True)
 
-    def _mark_starting(self, status: Status, device: str, threads: int) -> Status:
+    def _mark_starting(self, status: Status, device: str, threads: int, job: str) -> Status:
         self._remove_leftovers()
         self.clear_control()
         self._reserve.unlink(missing_ok=True)
@@ -308,6 +326,7 @@ class RunDirectory:
             images_per_second=0.0,
             message="starting",
             error="",
+            job=job,
         )
         self.write_status(starting)
         return starting
@@ -357,10 +376,6 @@ class RunDirectory:
                     leftover.unlink(missing_ok=True)
 
 
-class _Versioned(msgspec.Struct):
-    format_version: int = FORMAT_VERSION
-
-
 def _epoch_files(folder: Path) -> list[tuple[int, Path]]:
     try:
         with os.scandir(folder) as entries:
@@ -368,21 +383,3 @@ def _epoch_files(folder: Path) -> list[tuple[int, Path]]:
     except OSError:
         return []
     return sorted((int(match[1]), Path(path)) for match, path in found if match)
-
-
-def _require_small_file(path: Path) -> None:
-    try:
-        found = path.stat()
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror or error})") from error
-    if not stat.S_ISREG(found.st_mode):
-        raise UserError(f"{path}: expected a file, found something else")
-    if found.st_size > SIZE_LIMIT:
-        raise UserError(f"{path}: {found.st_size:,} bytes; no run has one that large")
-
-
-def _require_known_version(path: Path, version: object) -> None:
-    if isinstance(version, int) and version > FORMAT_VERSION:
-        raise UserError(
-            f"{path}: made by a newer ddpm-tui (format {version}, this one reads {FORMAT_VERSION}): upgrade"
-        )

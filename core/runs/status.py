@@ -61,7 +61,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     device: str = ""
     threads: int = 0
     message: str = ""
-    """Current work of a run that is starting, in a few words (making data, compiling...)."""
+    """Current work of a run that is starting, in a few words (making data, compiling...); of a queued run, the reason
+    why it is queued again."""
     error: str = ""
     """Reason of the failure, in one line; of a finished run, the reason why it could not be resumed."""
     trained_with: TrainedWith | None = None
@@ -74,3 +75,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     """Setting that ended a finished run before its epochs, as ``key = value``; empty if none did."""
     ending: str = ""
     """Reason why a finished run ended before its epochs, in a few words."""
+    engine: str = "local"
+    """Engine that starts the run while it is queued (`core.launch.engines`). No other does."""
+    job: str = ""
+    """Id of the run's job in its engine, as in ``4711_12``; empty if it has none."""

@@ -37,8 +37,8 @@ from core.runs.trajectory import (
 )
 from core.sampling_names import SAMPLERS_WITH_ETA
 from core.training.checkpoint import LoadedModel, load_model
+from core.training.failures import failure_text
 from core.training.sample_sheets import initial_noise, sampler_generator
-from core.training.worker import failure_text
 
 _REPORT_SECONDS: Final = 0.25
 

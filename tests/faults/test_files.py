@@ -28,7 +28,7 @@ from core.runs.overlay import Overlay, overlay_path, write_overlay
 from core.runs.progress import Progress
 from core.runs.trajectory import TrajectorySpec, write_trajectory_progress
 from core.training.checkpoint import Position, read_checkpoint, save_checkpoint
-from core.training.worker import failure_text
+from core.training.failures import failure_text
 from tests.support.evaluated_runs import evaluation
 from tests.support.fake_runs import LIVE_PROCESS, make_run
 

@@ -3,8 +3,8 @@
 The real queue runner starts it in place of `core.training.worker`. The behaviours:
 
 - ``quick`` finishes at once.
-- ``patient`` runs until SIGTERM or a control file and is then stopped; also after five minutes, in case the tests that
-  started it are gone.
+- ``patient`` runs until SIGTERM or a control file and is then stopped, or with ``--requeue`` queued again at SIGTERM;
+  also after five minutes, in case the tests that started it are gone.
 - ``broken`` fails before it claims the run, ``mortal`` is killed before, and ``silent`` exits with 0 before.
 - ``failing`` claims the run and fails.
 - ``gated`` writes its pid to `at-the-gate` in the run's folder, waits for a file `gate`, then claims and finishes.
@@ -21,8 +21,9 @@ from pathlib import Path
 
 import msgspec
 
-from core.errors import UserError
+from core.errors import EXIT_REQUEUE, UserError
 from core.runs import NotQueuedError, RunBusyError, RunDirectory, State
+from core.runs.requeue import without_worker
 
 PATIENCE = 300.0
 
@@ -32,7 +33,9 @@ def main() -> int:
     parser.add_argument("run", type=Path)
     parser.add_argument("--device")
     parser.add_argument("--threads", type=int)
-    options = parser.parse_args()
+    parser.add_argument("--requeue", action="store_true")
+    parser.add_argument("--job", default="")
+    options, _ = parser.parse_known_args()
     run = RunDirectory(options.run)
     # Not a threading.Event: setting one in a signal handler deadlocks if the handler interrupts its wait.
     terminated: list[int] = []
@@ -51,7 +54,9 @@ def main() -> int:
         while not (run.path / "gate").exists() and run.path.exists() and time.monotonic() < deadline:
             time.sleep(0.005)
     try:
-        with run.claim(device=options.device, threads=options.threads) as status:
+        with run.claim(
+            device=options.device, threads=options.threads, unfinished=options.requeue, job=options.job
+        ) as status:
             with (run.path / "lives").open("a") as lives:
                 seen = os.environ["OMP_NUM_THREADS"], os.environ.get("DDPM_DATA", "-"), os.getcwd()
                 lives.write(" ".join([str(os.getpid()), options.device, str(options.threads), *seen]) + "\n")
@@ -64,6 +69,13 @@ def main() -> int:
                 and time.monotonic() < deadline
             ):
                 time.sleep(0.01)
+            if options.requeue and terminated and not run.stop_requested():
+                run.write_status(
+                    without_worker(
+                        status, State.QUEUED, epochs=status.epochs, message="ended", job=status.job
+                    )
+                )
+                return EXIT_REQUEUE
             end = {"patient": State.STOPPED, "failing": State.FAILED}.get(behaviour, State.FINISHED)
             run.write_status(
                 msgspec.structs.replace(status, state=end, epoch=status.epochs, heartbeat=time.time())

@@ -28,6 +28,7 @@ from core.runs.status import State, Status
 from core.runs.store import RunProblem, RunStore
 from tui.state.crash_reason import CrashLog
 from tui.state.file_watch import EvaluationFile, WatchedDir
+from tui.state.job_watch import JobWatch
 from tui.state.snapshot import RunSnapshot, Snapshot
 
 Clock = Callable[[], float]
@@ -95,11 +96,13 @@ class RunsReader:
     _version: int = field(init=False, default=0)
     _runner_alive: bool = field(init=False, default=False)
     _next_runner_check: float = field(init=False, default=-1e18)
+    _jobs: JobWatch = field(init=False)
 
     def __post_init__(self) -> None:
         self.root = Path(self.root)
         self._run_store = RunStore(self.root)
         self._root_dir = WatchedDir(self.root)
+        self._jobs = JobWatch(self.root)
 
     def poll(self) -> Snapshot | None:
         """A new snapshot, or None if nothing changed since the last one; the first poll always returns a snapshot."""
@@ -111,6 +114,7 @@ class RunsReader:
         for due, name in self._pop_due(moment):
             if (watched := self._watched.get(name)) is not None and watched.next_read == due:
                 changed |= self._read_run(watched, moment)
+        self._jobs.ask(run.status for run in self._runs.values())
         if moment >= self._next_runner_check:
             self._next_runner_check = moment + LIVENESS_INTERVAL
             self._runner_alive = runner_is_alive(self.root) is not False
@@ -223,6 +227,7 @@ class RunsReader:
             warning=stall_warning(status, now=self.now()) if state.is_live else "",
             pass_rate=watched.evaluated.pass_rate(),
             crash_reason=watched.crash_log.reason() if state is State.CRASHED else "",
+            queue=self._jobs.note(status),
         )
         return self._store_snapshot(watched, after, moment)
 
@@ -299,6 +304,7 @@ def _looks_same(before: RunSnapshot, after: RunSnapshot) -> bool:
         before.state is after.state
         and before.warning == after.warning
         and before.crash_reason == after.crash_reason
+        and before.queue == after.queue
         and before.file is after.file
         and before.losses is after.losses
         and before.sheets == after.sheets

@@ -80,14 +80,14 @@ class RunController:
         Raises:
             UserError: a run cannot be stopped; the others are.
         """
-        from core.launch.control import stop
+        from core.launch.engines.start import stop
         from core.runs.status import State
         from tui.state.formatting import pluralize
 
         stoppable = [run for run in runs if not run.state.is_ended]
         if not stoppable:
             return _nothing_text(runs, "to stop")
-        _for_each(stoppable, lambda run: stop(run.run))
+        stop([run.run for run in stoppable])
         waiting = [run for run in stoppable if run.state is State.QUEUED]
         if len(stoppable) == 1:
             return (
@@ -106,6 +106,7 @@ class RunController:
             UserError: a run cannot be resumed; the others are.
         """
         from core.launch.control import resume
+        from core.launch.engines.start import start
         from core.runs.status import State
         from tui.state.formatting import pluralize
 
@@ -113,8 +114,9 @@ class RunController:
         try:
             _for_each(ended, lambda run: resume(run.run, epochs=epochs))
         finally:
-            if ended or any(run.state is State.QUEUED for run in runs):
-                self.wake()
+            waiting = [run.run for run in runs if run in ended or run.state is State.QUEUED]
+            if waiting:
+                start(waiting, device=self.device, slots=self.slots)
         if len(ended) == 1:
             return f"{ended[0].label}: queued again"
         if ended:

@@ -25,6 +25,7 @@ class RunSnapshot:
         warning: a message that a live run has not updated its heartbeat for long; else empty.
         crash_reason: the reason in the log of a crashed run; empty if it left none.
         pass_rate: the latest balanced pass rate, from 0 to 1; None if there is none.
+        queue: the job of a run that waits in another engine's queue, and why it waits; else empty.
         replayed_epoch: the epoch that a replay has reached, while the run's files are of later epochs too; None for a
             run as it is now.
     """
@@ -42,6 +43,7 @@ class RunSnapshot:
     warning: str = ""
     pass_rate: float | None = None
     crash_reason: str = ""
+    queue: str = ""
     replayed_epoch: int | None = None
 
     @property

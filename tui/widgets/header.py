@@ -1,5 +1,6 @@
 """Header: the top line with the state of the runs that are shown."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -19,6 +20,7 @@ from tui.state.formatting import (
     shorten,
 )
 from tui.state.run_totals import RunTotals
+from tui.state.snapshot import RunSnapshot
 from tui.widgets.fitted_text import ELLIPSIS
 
 PROGRAM_NAME: Final = "ddpm-tui"
@@ -151,8 +153,14 @@ def make_headline(
     warning = ""
     if unread:
         warning = f"reading {unread:,} more"
-    elif State.QUEUED in counts and not runner_alive and not any(run.state.is_live for run in pending):
+    elif _is_idle(pending) and not runner_alive:
         warning = "queue is idle"
     elif problems:
         warning = f"{pluralize(problems, 'run')} unreadable"
     return Headline(title, tuple(facts), tuple(extras), tuple(figures), warning)
+
+
+def _is_idle(pending: Sequence[RunSnapshot]) -> bool:
+    """Return whether runs wait in the queue of this machine, and none trains."""
+    waits = any(run.state is State.QUEUED and not run.queue for run in pending)
+    return waits and not any(run.state.is_live for run in pending)

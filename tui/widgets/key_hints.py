@@ -22,6 +22,8 @@ def waiting_hint(run: RunSnapshot, *, served: bool) -> str:
         run: the run.
         served: a queue runner starts queued runs.
     """
+    if run.queue:
+        return run.queue
     if run.state is State.QUEUED:
         return "waiting for a slot" if served else "the queue is not running; r: start"
     if run.state.is_live:

@@ -1,4 +1,4 @@
-"""Failures of a worker in one line each, with a remedy if one is known."""
+"""Failures of training and sampling, in one line each."""
 
 import errno
 
