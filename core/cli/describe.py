@@ -14,6 +14,7 @@ from core.config.trained_with import TrainedWith
 from core.files.sanitize import sanitize
 from core.imaging import sparkline
 from core.runs import EpochRecord, MetricsTail, RunDirectory, RunInfo, State
+from core.runs.copies import Copy, read_copy
 from core.runs.monitoring import MONITORED, monitor_text, monitor_title, plateau_json, plateau_text
 
 TREND_WIDTH = 16
@@ -72,6 +73,7 @@ def run_json(info: RunInfo, epochs: Sequence[EpochRecord], *, queue: str | None 
         "engine": sanitize(status.engine),
         "job": sanitize(status.job),
         "queue": queue or "",
+        "copy_of": copy.source if (copy := read_copy(info.directory.path)) else None,
     }
 
 
@@ -145,6 +147,7 @@ def run_text(info: RunInfo, epochs: Sequence[EpochRecord]) -> str:
         ("error", status.error),
         ("warning", info.warning),
         ("path", str(run.path)),
+        ("copy of", _copy_text(read_copy(run.path))),
         ("group", file.group),
         ("tags", ", ".join(file.tags)),
         ("created", file.created),
@@ -177,6 +180,10 @@ def _weights_text(run: RunDirectory) -> str:
             sizes[path.stem] = path.stat().st_size / 1e6
     parts = ", ".join(f"{name} {size:.1f}" for name, size in sizes.items())
     return f"{sum(sizes.values()):.1f} MB: {parts}" if sizes else ""
+
+
+def _copy_text(copy: Copy | None) -> str:
+    return "" if copy is None else copy.source + " (removed there)" * copy.is_gone
 
 
 def epoch_line(record: EpochRecord, epochs: int) -> str:

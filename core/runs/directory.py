@@ -27,6 +27,7 @@ from core.files.atomic import atomic_write, fsync_path
 from core.files.leases import Lease
 from core.files.locks import hold_lock
 from core.files.sanitize import sanitize
+from core.runs.copies import reject_copy
 from core.runs.naming import make_group as make_group
 from core.runs.naming import make_run_id
 from core.runs.process import ProcessIdentity, effective_state
@@ -283,9 +284,10 @@ class RunDirectory:
         Raises:
             RunBusyError: another worker holds the lock.
             NotQueuedError: the run cannot be started, for example stopped before this worker started.
-            UserError: the run was removed, cannot be read or written, or has links that lead out of its folder.
+            UserError: the run was removed, is a copy, cannot be read or written, or has links out of its folder.
         """
         with self.lock(wait=wait):
+            reject_copy(self.path, "start", "trained")
             status = self.read_status()
             if unfinished and self.stop_requested() and status.state is not State.FINISHED:
                 status = msgspec.structs.replace(status, state=State.STOPPED, heartbeat=time.time())
