@@ -13,6 +13,7 @@ from core.config.trained_with import TrainedWith
 from core.files.sanitize import sanitize
 from core.imaging import sparkline
 from core.runs import EpochRecord, MetricsTail, RunInfo
+from core.runs.copies import Copy, read_copy
 
 TREND_WIDTH = 16
 
@@ -67,6 +68,7 @@ def run_json(info: RunInfo, epochs: Sequence[EpochRecord], *, queue: str | None 
         "engine": sanitize(status.engine),
         "job": sanitize(status.job),
         "queue": queue or "",
+        "copy_of": copy.source if (copy := read_copy(info.directory.path)) else None,
     }
 
 
@@ -138,6 +140,7 @@ def run_text(info: RunInfo, epochs: Sequence[EpochRecord]) -> str:
         ("error", status.error),
         ("warning", info.warning),
         ("path", str(run.path)),
+        ("copy of", _copy_text(read_copy(run.path))),
         ("group", file.group),
         ("tags", ", ".join(file.tags)),
         ("created", file.created),
@@ -157,6 +160,10 @@ def run_text(info: RunInfo, epochs: Sequence[EpochRecord]) -> str:
         *(f"  {sanitize(name):<11} {sanitize(text).strip()}" for name, text in lines if text.strip()),
     ]
     return "\n".join([*head, "", sanitize(encode_toml(file.config), lines=True).rstrip()])
+
+
+def _copy_text(copy: Copy | None) -> str:
+    return "" if copy is None else copy.source + " (removed there)" * copy.is_gone
 
 
 def epoch_line(record: EpochRecord, epochs: int) -> str:

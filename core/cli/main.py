@@ -34,7 +34,7 @@ COMMANDS: Final = {
     "compare": "Compare evaluated runs, and show which differences are more than noise.",
     "figures": "Draw the thesis's figures, and more, from any runs.",
     "report": "Write a one-page HTML report with figures, tables and provenance of any runs.",
-    "runs": "List, show, start, stop, resume, clone or delete runs.",
+    "runs": "List, show, start, stop, resume, clone, delete or pull runs.",
     "doctor": "Show what this machine has, what will be used, and why.",
 }
 """Summary of each command, which lives in the module of its name; kept here so that --help imports none of them."""

@@ -1,4 +1,4 @@
-"""`core runs`: list, show, start, stop, resume, clone and delete runs."""
+"""`core runs`: list, show, start, stop, resume, clone, delete and pull runs."""
 
 import time
 from collections.abc import Sequence
@@ -29,6 +29,7 @@ from core.cli.options import (
     slots_option,
 )
 from core.cli.output import confirm, emit, emit_json, format_table, note, stdout_width
+from core.cli.pull import pull
 from core.data.recipe import hidden_folder_note
 from core.errors import UserError
 from core.files.environment import require_memory_for_torch
@@ -38,6 +39,7 @@ from core.launch.engines import start as engines
 from core.launch.engines.job_notes import job_notes
 from core.launch.engines.settings import launch_settings
 from core.runs import RunDirectory, RunStore, State
+from core.runs.copies import is_copy
 
 POLL_INTERVAL = 0.1
 OPTIONAL_COLUMNS = ("trend", "time", "held out")
@@ -46,10 +48,13 @@ OPTIONAL_COLUMNS = ("trend", "time", "held out")
 
 @click.group("runs")
 def command() -> None:
-    """List, show, start, stop, resume, clone or delete runs.
+    """List, show, start, stop, resume, clone, delete or pull runs.
 
     RUN is an id, an unambiguous prefix of one, the path of a run's folder, or latest.
     """
+
+
+command.add_command(pull)
 
 
 @command.command("list")
@@ -244,11 +249,15 @@ def remove(selectors: tuple[str, ...], everything: bool, yes: bool, root: Path, 
 def _select(
     store: RunStore, selectors: Sequence[str], everything: bool, *, exclude: Sequence[State]
 ) -> list[RunDirectory]:
-    """Return the named runs, each once; or with --all, every run whose state is not excluded."""
+    """Return the named runs, each once; or with --all, every run whose state is not excluded, without copies."""
     if everything and selectors:
         raise UserError("give either runs or --all, not both")
     if everything:
-        return [info.directory for info in store.infos() if info.state not in exclude]
+        found = [info.directory for info in store.infos() if info.state not in exclude]
+        own = [run for run in found if not is_copy(run.path)]
+        if copies := len(found) - len(own):
+            note(f"{copies} cop{'ies' if copies > 1 else 'y'} of runs of another host: left alone")
+        return own
     if not selectors:
         raise UserError("which run? Give an id, a prefix of one, a path or latest; or --all")
     return list(dict.fromkeys(store.find(selector) for selector in selectors))

@@ -29,6 +29,7 @@ from core.launch.provenance import (
     with_absolute_paths,
 )
 from core.launch.runner_lock import hold_enqueue_lock
+from core.runs.copies import reject_copy
 from core.runs.directory import DamagedStatusError, RunBusyError, RunDirectory, RunFile
 from core.runs.naming import make_group
 from core.runs.process import (
@@ -54,9 +55,10 @@ def check_startable(run: RunDirectory) -> str:
         The run's state, in one line.
 
     Raises:
-        UserError: the run has ended.
+        UserError: the run has ended, or is a copy of a run of another host.
     """
     name = sanitize(run.id)
+    reject_copy(run.path, "start", "started")
     state = run.effective_state(run.read_status(), now=time.time())
     if state.is_ended:
         raise UserError(f"{name}: is {state}, not queued; to queue it again: core runs resume {name}")
@@ -72,9 +74,10 @@ def stop(run: RunDirectory) -> str:
         The action taken, in one line.
 
     Raises:
-        UserError: the run is unreadable or belongs to another user.
+        UserError: the run is unreadable, belongs to another user or is a copy of a run of another host.
     """
     name = sanitize(run.id)
+    reject_copy(run.path, "stop", "stopped")
     deadline = time.monotonic() + _LOCK_WAIT
     while True:
         status = run.read_status()
@@ -143,9 +146,10 @@ def resume(run: RunDirectory, *, epochs: int | None = None) -> str:
 
     Raises:
         UserError: the run is live, has nothing left to do, `epochs` is too small, or its images, betas or settings have
-            changed since its checkpoint.
+            changed since its checkpoint; or it is a copy of a run of another host.
     """
     name = sanitize(run.id)
+    reject_copy(run.path, "resume", "resumed")
     _refuse_training(run, _status_or_new(run))
     with run.lock(wait=_LOCK_WAIT):
         file, status = run.read(), _status_or_new(run)
@@ -217,9 +221,10 @@ def remove(run: RunDirectory) -> str:
         The action taken, in one line.
 
     Raises:
-        UserError: the run is live, or cannot be deleted.
+        UserError: the run is live, cannot be deleted, or is a copy of a run that another host still has.
     """
     name = sanitize(run.id)
+    reject_copy(run.path, "rm", "deleted")
     _refuse_live(run)
     with run.lock(wait=_LOCK_WAIT):
         _refuse_live(run)

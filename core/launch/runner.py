@@ -23,6 +23,7 @@ from core.launch.devices import Plan, Slot
 from core.launch.runner_lock import RunnerLock, try_enqueue_lock
 from core.launch.subprocess_env import WORKER_MODULE
 from core.launch.worker_process import exit_text, signal_name, start_worker, timestamp
+from core.runs.copies import is_copy
 from core.runs.directory import RunBusyError, RunDirectory
 from core.runs.process import host_name
 from core.runs.status import State
@@ -92,6 +93,8 @@ class Runner:
         self._reap()
         with try_enqueue_lock(self.root) as acquired:
             infos = self._store.infos()
+        # A copy of a run of another host, which trains it.
+        infos = [info for info in infos if info.state.is_ended or not is_copy(info.directory.path)]
         own = {worker.run.path for worker in self._workers}
         others = [info for info in infos if info.directory.path not in own]
         queued = [info for info in others if info.state is State.QUEUED and info.status.engine == "local"]

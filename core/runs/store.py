@@ -12,6 +12,7 @@ from typing import Final, Generic, TypeVar
 from core.errors import UserError
 from core.files.sanitize import sanitize
 from core.files.signature import FileSignature, signature
+from core.runs.copies import copy_warning, read_copy
 from core.runs.directory import RunDirectory, RunFile
 from core.runs.process import stall_warning
 from core.runs.status import State, Status
@@ -131,7 +132,7 @@ class RunStore:
             self._statuses.forget(run.status_file)
             status = self._statuses.get(run.status_file, run.read_status)
             state = run.effective_state(status, now=now)
-        return RunInfo(run, file, status, state, stall_warning(status, now=now) if state.is_live else "")
+        return RunInfo(run, file, status, state, live_warning(run, status, now=now) if state.is_live else "")
 
     def scan(self, *, now: float | None = None) -> Scan:
         """Read all runs, oldest first. Runs that cannot be read are reported, not raised."""
@@ -184,6 +185,18 @@ class RunStore:
         except UserError:
             stamp = _STAMP.match(run.id)
             return "{}-{}-{}T{}:{}:{}".format(*stamp.groups()) if stamp else ""
+
+
+def live_warning(run: RunDirectory, status: Status, *, now: float) -> str:
+    """Return a warning about a run whose state is live: that it may hang, or that its copy is old; else empty.
+
+    Args:
+        run: the run.
+        status: its status.
+        now: the wall clock, in seconds since the epoch.
+    """
+    copy = read_copy(run.path)
+    return stall_warning(status, now=now) if copy is None else copy_warning(copy, now=now)
 
 
 class _Cache(Generic[T]):

@@ -23,9 +23,8 @@ from core.files.signature import FileSignature, signature
 from core.launch.runner_lock import runner_is_alive
 from core.runs.directory import RunDirectory
 from core.runs.metrics import MetricsTail
-from core.runs.process import stall_warning
 from core.runs.status import State, Status
-from core.runs.store import RunProblem, RunStore
+from core.runs.store import RunProblem, RunStore, live_warning
 from tui.state.crash_reason import CrashLog
 from tui.state.file_watch import EvaluationFile, WatchedDir
 from tui.state.job_watch import JobWatch
@@ -224,7 +223,7 @@ class RunsReader:
             tuple(watched.tail.epochs) if tail_changed else before.epochs,
             tuple(run.sample_sheets()) if sheets_changed else before.sheets,
             tuple(run.reverse_strips()) if strips_changed else before.strips,
-            warning=stall_warning(status, now=self.now()) if state.is_live else "",
+            warning=live_warning(run, status, now=self.now()) if state.is_live else "",
             pass_rate=watched.evaluated.pass_rate(),
             crash_reason=watched.crash_log.reason() if state is State.CRASHED else "",
             queue=self._jobs.note(status),
