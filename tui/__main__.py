@@ -15,6 +15,7 @@ from core.files.sanitize import sanitize
 
 if TYPE_CHECKING:
     from tui.app.settings_app import SettingsOptions
+    from tui.state.follower import Follower
     from tui.state.snapshot import Snapshot
 
 IMAGES_FORMS = ("auto", "kitty", "truecolor", "256", "16", "ascii")
@@ -29,6 +30,8 @@ Train small diffusion models, watch them and compare them, in the terminal.
   ddpm-tui quick          trains the five schedules of the thesis, or shows them again
   ddpm-tui my.toml        trains a recipe of your own
   ddpm-tui --replay RUN   plays a run that has ended back in time, as if it were live
+  ddpm-tui --follow HOST:DIR
+                          shows the runs of another host, copied to ./runs over ssh
   ddpm-tui --web          the same in a browser
 
 Leaving the dashboard stops nothing: workers and queue go on, and the same command shows them again."""
@@ -79,6 +82,11 @@ def _parser() -> argparse.ArgumentParser:
         nargs="+",
         metavar="RUN",
         help="play runs back: ids, their beginnings, paths, groups, or latest",
+    )
+    parser.add_argument(
+        "--follow",
+        metavar="HOST:DIR",
+        help="keep pulling the runs of another host's folder into the runs folder, over ssh",
     )
     parser.add_argument(
         "--exports",
@@ -157,6 +165,11 @@ def _run(options: argparse.Namespace, words: Sequence[str]) -> int:
         raise UserError(f"--runs {options.runs}: is a file, expected a folder")
     if options.replay and (options.recipe is not None or options.no_start):
         raise UserError("--replay shows runs that have ended; it takes no RECIPE and no --no-start")
+    follower = None
+    if options.follow is not None:
+        if options.replay:
+            raise UserError("--replay shows runs that have ended; it takes no --follow")
+        follower = _follower(options.follow, options.runs)
     if options.device != "auto" or options.slots is not None:
         from core.launch.devices import make_plan
 
@@ -227,14 +240,18 @@ def _run(options: argparse.Namespace, words: Sequence[str]) -> int:
     else:
         control = RunController(root, device=options.device, slots=options.slots)
         app = Dashboard(control, recipe=recipe, start=not options.no_start, exports=exports, **kept)
-    app.startup_problems, app.placements = problems, placements
+    app.startup_problems, app.placements, app.follower = problems, placements, follower
     leave = exit_with_server if in_browser() else exit_with_terminal
     leave(sys.stdin.fileno())
     with (
         contextlib.nullcontext() if in_browser() else TerminalGuard(sys.stdout.fileno()) as app.terminal_guard
     ):
         app.run()
-    if not in_browser() and not recordings and (farewell := _farewell(app.snapshot, options.runs)):
+    if (
+        not in_browser()
+        and not recordings
+        and (farewell := _farewell(app.snapshot, options.runs, options.follow))
+    ):
         print(sanitize(farewell))
     return app.return_code or EXIT_OK
 
@@ -251,7 +268,20 @@ def _require_terminal() -> None:
         raise UserError("this terminal (TERM=dumb) cannot place text; use: core train, core runs list")
 
 
-def _farewell(snapshot: "Snapshot | None", runs: Path) -> str:
+def _follower(source: str, runs: Path) -> "Follower":
+    """Return the follower of another host's runs.
+
+    Raises:
+        UserError: the source cannot be one, or there is no rsync.
+    """
+    from core.launch.pull import Puller
+    from core.launch.rsync import Rsync, Source
+    from tui.state.follower import Follower
+
+    return Follower(Puller(Rsync(Source.parse(source)), runs))
+
+
+def _farewell(snapshot: "Snapshot | None", runs: Path, follow: str | None = None) -> str:
     """A line on the runs that continue without the dashboard, and how to reopen it; empty when none do."""
     if snapshot is None:
         return ""
@@ -261,6 +291,7 @@ def _farewell(snapshot: "Snapshot | None", runs: Path) -> str:
     if not live and not queued:
         return ""
     where = "" if runs == Path("runs") else f" --runs {runs}"
+    where += f" --follow {follow}" if follow else ""
     parts = [f"{live} running"] if live else []
     parts += [f"{queued} queued"] if queued else []
     return f"Training goes on ({', '.join(parts)}); come back with: ddpm-tui{where}"

@@ -20,6 +20,15 @@ class SnapshotTaken(Message, bubble=False):
         self.snapshot = snapshot
 
 
+class RunsPulled(Message, bubble=False):
+    """Runs of another host were pulled, or could not be: `text` is for the user, and often empty."""
+
+    def __init__(self, text: str, is_problem: bool) -> None:
+        super().__init__()
+        self.text = text
+        self.is_problem = is_problem
+
+
 class SnapshotSource(Protocol):
     """Reads runs, in one thread."""
 

@@ -12,9 +12,6 @@ from core.cli.output import emit, emit_json, note
 from core.errors import UserError
 from core.runs import RunStore
 
-MAX_PAUSE = 600.0
-"""Seconds between two tries at most, while a host cannot be reached."""
-
 
 @click.command("pull")
 @click.argument("source", metavar="HOST:DIR")
@@ -32,37 +29,39 @@ def pull(source: str, every: float | None, no_checkpoints: bool, root: Path, as_
 
     The copies are followed as if they were local, but can only be stopped, resumed or deleted where the runs are.
     """
+    from core.launch.following import follow
     from core.launch.pull import Puller
     from core.launch.rsync import Rsync, Source
 
     if every is not None and as_json:
         raise UserError("give either --every or --json: the list is written at the end of one pull")
     puller = Puller(Rsync(Source.parse(source), ask=sys.stdin.isatty()), root, checkpoints=not no_checkpoints)
-    result = puller.pull()
-    runs = [*result.new, *result.changed]
-    if as_json:
-        store = RunStore(root)
-        infos = [store.info(run) for run in runs]
-        emit_json([run_json(info, read_epochs(info)) for info in infos])
-    failures = 0
-    while True:
+
+    def wait(seconds: float) -> bool:
+        time.sleep(seconds)
+        return False
+
+    has_pulled = False
+    for attempt in follow(puller, every or 1.0, wait):
+        if attempt.result is None:
+            if not has_pulled:  # the name of the host or of the folder may be wrong
+                raise UserError(attempt.error)
+            if attempt.failures == 1:
+                note(f"{attempt.error}; trying again")
+            continue
+        has_pulled, result = True, attempt.result
         for text in result.notes:
             note(text)
-        if not as_json and (every is None or failures == 0):
-            for run in (*result.new, *result.changed) if every is None else result.new:
-                emit(str(run.path))
-        if every is None:
-            break
-        time.sleep(min(every * 2**failures, max(every, MAX_PAUSE)))
-        try:
-            result = puller.pull()
-        except UserError as error:
-            if not failures:
-                note(f"{error}; trying again")
-            failures = min(failures + 1, 20)
+        runs = [*result.new, *result.changed]
+        if as_json:
+            store = RunStore(root)
+            emit_json([run_json(info, read_epochs(info)) for info in map(store.info, runs)])
         else:
-            if failures:
-                note(f"{source}: pulled again")
-            failures = 0
-    numbers = f"{len(result.new)} new, {len(result.changed)} changed, {result.total} in all"
-    note(f"{puller.source}: {numbers}")
+            for run in runs if every is None else result.new:
+                emit(str(run.path))
+        numbers = f"{len(result.new)} new, {len(result.changed)} changed, {result.total} in all"
+        if every is None or result.new or attempt.recovered:
+            note(f"{puller.source}: {numbers}")
+        if every is None:
+            return
+        sys.stdout.flush()

@@ -4,8 +4,8 @@ One pull copies what changed, by rsync (`core.launch.rsync`). At whatever instan
 readable and consistent, and the next pull continues:
 
 1. ``run.toml`` and ``status.json`` of all runs are copied first, but to a hidden folder.
-2. Then the data, which therefore are at least as new as the statuses. ``metrics.jsonl`` grows in place by the bytes that
-   were appended, as at its writer. Each other file is replaced as a whole.
+2. Then the data, which therefore are at least as new as the statuses. ``metrics.jsonl`` grows in place by the bytes
+   that were appended, as at its writer. Each other file is replaced as a whole.
 3. Only then a run gets its status. A run that is new here appears in one step, complete.
 
 A resumed run begins with shorter metrics, in a new file. Appending would join two attempts. So the metrics of a run

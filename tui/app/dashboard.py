@@ -18,7 +18,7 @@ from core.files.sanitize import LINE_LIMIT, sanitize
 from tui.app.settings_app import SettingsMixin, SettingsOptions
 from tui.app.tour_app import TOUR_BINDINGS, TourMixin
 from tui.commands import EVERYWHERE, bindings
-from tui.messages import BoardReady, SnapshotSource, SnapshotTaken
+from tui.messages import BoardReady, RunsPulled, SnapshotSource, SnapshotTaken
 from tui.screens.splash.screen import Splash
 from tui.settings.schema import THEME_NAMES
 from tui.settings.series_colors import ON_DARK, series_variables
@@ -28,6 +28,7 @@ from tui.textual_ext.compat import CoveredScreensMixin, backlog_warning, driver_
 if TYPE_CHECKING:
     from core.recipes import Recipe
     from tui.screens.board.screen import Board
+    from tui.state.follower import Follower
     from tui.state.run_controller import RunController
     from tui.state.snapshot import Snapshot
     from tui.state.system_load import SystemLoad
@@ -86,6 +87,8 @@ class Dashboard(SettingsMixin, TourMixin, CoveredScreensMixin, App[None]):
         """Notified when the screen is entered and left; set before the app runs."""
         self.startup_problems: tuple[str, ...] = ()
         """Mistakes in the files of settings, shown once the board is open; set before the app runs."""
+        self.follower: Follower | None = None
+        """Pulls the runs of another host into the folder while the app runs; set before the app runs."""
         self.exports = exports
         self.machine = machine
         self.control = control
@@ -119,6 +122,8 @@ class Dashboard(SettingsMixin, TourMixin, CoveredScreensMixin, App[None]):
         if self.placements is not None:
             self.enable_graphics(self.placements)
         self.call_after_refresh(self.read_runs)
+        if self.follower is not None:
+            self.call_after_refresh(self.pull_runs, self.follower)
 
     def enable_graphics(self, placements: "Placements") -> None:
         super().enable_graphics(placements)
@@ -128,6 +133,8 @@ class Dashboard(SettingsMixin, TourMixin, CoveredScreensMixin, App[None]):
     def on_unmount(self) -> None:
         self._reader_stop.set()
         self._wake.set()
+        if self.follower is not None:
+            self.follower.stop()
 
     def notify(self, message: str, *, title: str = "", **options: Any) -> None:
         """Show a notification, which may contain what a file contains: sanitized and shortened."""
@@ -171,13 +178,31 @@ class Dashboard(SettingsMixin, TourMixin, CoveredScreensMixin, App[None]):
             ):
                 pass
 
+    @work(thread=True, group="follower")
+    def pull_runs(self, follower: "Follower") -> None:
+        """Pull the runs of another host in a thread; a message of it becomes a notification."""
+        for text, is_problem in follower.run():
+            self._wake.set()
+            if not get_current_worker().is_cancelled:
+                self.post_message(RunsPulled(text, is_problem))
+
+    def on_runs_pulled(self, message: RunsPulled) -> None:
+        """Tell the message, and redraw the state of the follower."""
+        if message.text:
+            severity = "warning" if message.is_problem else "information"
+            self.notify(
+                message.text, title="runs of another host", severity=severity, markup=False, timeout=10
+            )
+        if self.is_open and self.snapshot is not None:
+            self.board.update_top()
+
     async def on_board_ready(self) -> None:
         """Replace the splash screen with the board, unless the app is closing, which removes all screens meanwhile."""
         from tui.screens.board.screen import Board
 
         if not self.is_running:
             return
-        self.add_mode(BOARD, lambda: Board(self.control, read_load=self.machine))
+        self.add_mode(BOARD, lambda: Board(self.control, read_load=self.machine, follower=self.follower))
         await self.switch_mode(BOARD)
         await self._remove_splash()
         self.is_open = True

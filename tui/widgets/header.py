@@ -10,6 +10,7 @@ from textual.content import Content
 from textual.widget import Widget
 
 from core.runs.status import State
+from tui.state.follower import Follower
 from tui.state.formatting import (
     approx_duration,
     devices_text,
@@ -116,6 +117,7 @@ def make_headline(
     dated: bool = False,
     order: str = "",
     unread: int = 0,
+    follower: Follower | None = None,
 ) -> Headline:
     """Compose the top line for some runs.
 
@@ -128,6 +130,7 @@ def make_headline(
         dated: include the time of queueing, which distinguishes groups.
         order: the order of the runs, as text.
         unread: number of runs that have not been read yet.
+        follower: pulls the runs from another host, whose own runner starts them.
     """
     counts, pending = totals.state_counts, totals.pending
     datasets = totals.datasets
@@ -140,7 +143,8 @@ def make_headline(
     where = devices_text(pending)
     if where:
         facts.append(where)
-    extras = [order] if order else []
+    extras = [follower.text] if follower is not None and follower.text else []
+    extras += [order] if order else []
     extras += [f"{counts[state]:,} {state}" for state in STATES if state in counts]
     if dated and totals.count:
         extras.insert(0, f"{datetime.fromtimestamp(totals.first_queued):%b %d %H:%M}")
@@ -153,7 +157,9 @@ def make_headline(
     warning = ""
     if unread:
         warning = f"reading {unread:,} more"
-    elif _is_idle(pending) and not runner_alive:
+    elif follower is not None and follower.warning:
+        warning = follower.warning
+    elif _is_idle(pending) and not (runner_alive or follower):
         warning = "queue is idle"
     elif problems:
         warning = f"{pluralize(problems, 'run')} unreadable"

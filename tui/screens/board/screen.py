@@ -24,6 +24,7 @@ from tui.screens.board.system_actions import SystemActionsMixin
 from tui.screens.board.system_panel import SystemPanel
 from tui.screens.live import LiveScreen
 from tui.settings.series_colors import series_style
+from tui.state.follower import Follower
 from tui.state.run_controller import RunController
 from tui.state.run_events import RunEvents
 from tui.state.selection import RunSelection
@@ -62,9 +63,16 @@ class Board(RunActionsMixin, ListActionsMixin, SystemActionsMixin, LiveScreen[No
     AUTO_FOCUS = ""
     BINDINGS: ClassVar[list[BindingType]] = [*bindings((*BOARD, *RUN_NUMBERS))]
 
-    def __init__(self, control: RunController, *, read_load: Callable[[], SystemLoad] | None = None) -> None:
+    def __init__(
+        self,
+        control: RunController,
+        *,
+        read_load: Callable[[], SystemLoad] | None = None,
+        follower: Follower | None = None,
+    ) -> None:
         super().__init__()
         self.control = control
+        self.follower = follower
         self.selection = RunSelection(on_change=self._apply_selection)
         self.read_load = read_load or SystemLoadReader().read
         self.gallery = SampleGallery()
@@ -198,9 +206,10 @@ class Board(RunActionsMixin, ListActionsMixin, SystemActionsMixin, LiveScreen[No
     def _tick(self) -> None:
         """Update the clock in the header while runs train."""
         if self.is_current and any(run.state.is_live for run in self.selection.run_list.totals.pending):
-            self._update_top()
+            self.update_top()
 
-    def _update_top(self) -> None:
+    def update_top(self) -> None:
+        """Update the top line."""
         selection = self.selection
         snapshot, groups = selection.snapshot or Snapshot(), selection.groups
         self.query_one(Header).show(
@@ -215,11 +224,12 @@ class Board(RunActionsMixin, ListActionsMixin, SystemActionsMixin, LiveScreen[No
                 and len(groups) > 1,
                 order=selection.run_list.order.text,
                 unread=snapshot.unread,
+                follower=self.follower,
             )
         )
 
     def _update_bars(self) -> None:
-        self._update_top()
+        self.update_top()
         selection = self.selection
         groups = selection.groups
         self.query_one(KeyBar).show(
@@ -236,6 +246,7 @@ class Board(RunActionsMixin, ListActionsMixin, SystemActionsMixin, LiveScreen[No
     def _update_table(self) -> None:
         selection, run_list = self.selection, self.selection.run_list
         alive = selection.snapshot is not None and selection.snapshot.runner_alive
+        alive = alive or self.follower is not None  # the runner of the other host
         served = alive or any(run.state.is_live for run in run_list.totals.pending)
 
         def row(index: int) -> RunRow:
