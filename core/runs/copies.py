@@ -16,7 +16,6 @@ from core.errors import UserError
 from core.files.atomic import atomic_write
 from core.files.sanitize import sanitize
 from core.files.untrusted import open_regular
-from core.runs.process import HEARTBEAT_TIMEOUT
 from core.runs.status import State, Status
 
 FILE_NAME: Final = "copy.json"
@@ -64,16 +63,17 @@ def write_copy(folder: Path, copy: Copy) -> None:
     atomic_write(folder / FILE_NAME, msgspec.json.encode(copy) + b"\n", fsync=False)
 
 
-def state_of_copy(status: Status, copy: Copy) -> State:
+def state_of_copy(status: Status, copy: Copy, *, timeout: float) -> State:
     """Return the state that a run had when it was pulled, with CRASHED inferred from its heartbeat.
 
     Args:
         status: the status as pulled, whose heartbeat is of the other host's clock.
         copy: the mark of the copy.
+        timeout: seconds after which a run without a heartbeat is considered crashed.
     """
     if not status.state.is_live:
         return status.state
-    is_running = abs(copy.pulled - status.heartbeat) <= HEARTBEAT_TIMEOUT
+    is_running = abs(copy.pulled - status.heartbeat) <= timeout
     return status.state if is_running and not copy.is_gone else State.CRASHED
 
 

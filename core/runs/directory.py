@@ -27,7 +27,7 @@ from core.files.atomic import atomic_write, fsync_path
 from core.files.leases import Lease
 from core.files.locks import hold_lock
 from core.files.sanitize import sanitize
-from core.runs.copies import read_copy, reject_copy, state_of_copy
+from core.runs.copies import reject_copy
 from core.runs.naming import make_group as make_group
 from core.runs.naming import make_run_id
 from core.runs.process import ProcessIdentity, effective_state
@@ -222,12 +222,7 @@ class RunDirectory:
         atomic_write(self.status_file, msgspec.json.encode(status) + b"\n", fsync=fsync)
 
     def effective_state(self, status: Status, *, now: float) -> State:
-        """Return the state of a status of this run, with CRASHED inferred; see `core.runs.process.effective_state`.
-
-        A copy of a run of another host has the state that the run had when it was pulled.
-        """
-        if status.state.is_live and (copy := read_copy(self.path)) is not None:
-            return state_of_copy(status, copy)
+        """Return the state of a status of this run, with CRASHED inferred; see `core.runs.process.effective_state`."""
         return effective_state(status, now=now, lock=self.lock_file)
 
     def sample_sheets(self) -> list[tuple[int, Path]]:
@@ -287,8 +282,7 @@ class RunDirectory:
         Raises:
             RunBusyError: another worker holds the lock.
             NotQueuedError: the run cannot be started, for example stopped before this worker started.
-            UserError: the run was removed, cannot be read or written, has links that lead out of its folder, or is a
-                copy of a run of another host.
+            UserError: the run was removed, is a copy, cannot be read or written, or has links out of its folder.
         """
         with self.lock(wait=wait):
             reject_copy(self.path, "start", "trained")

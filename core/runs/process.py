@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from core.runs.copies import read_copy, state_of_copy
 from core.runs.status import State, Status
 
 HEARTBEAT_TIMEOUT: Final = 60.0
@@ -74,7 +75,8 @@ def is_alive(identity: ProcessIdentity) -> bool | None:
 def effective_state(status: Status, *, now: float, lock: Path | None = None) -> State:
     """Return the written state, or CRASHED if the process of a live state is gone.
 
-    A copy of the folder of a running run is CRASHED too, because the process does not train the copy.
+    A copy of the folder of a running run is CRASHED too, because the process does not train the copy. A copy that was
+    pulled (`core.runs.copies`) has the state that the run had then.
 
     Args:
         status: as read from `status.json`.
@@ -83,6 +85,8 @@ def effective_state(status: Status, *, now: float, lock: Path | None = None) -> 
     """
     if not status.state.is_live:
         return status.state
+    if lock is not None and (copy := read_copy(lock.parent)) is not None:
+        return state_of_copy(status, copy, timeout=HEARTBEAT_TIMEOUT)
     is_running = is_alive(ProcessIdentity.from_status(status))
     if is_running is None:
         # A heartbeat from the future is no sign of life either: it would never grow old.
