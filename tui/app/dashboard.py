@@ -187,7 +187,9 @@ class Dashboard(SettingsMixin, TourMixin, CoveredScreensMixin, App[None]):
                 self.post_message(RunsPulled(text, is_problem))
 
     def on_runs_pulled(self, message: RunsPulled) -> None:
-        """Tell the message, and redraw the state of the follower."""
+        """Tell the message, and redraw the state of the follower; nothing while the app closes its screens."""
+        if not (self.is_running and self.screen_stack):
+            return
         if message.text:
             severity = "warning" if message.is_problem else "information"
             self.notify(
