@@ -7,8 +7,8 @@ from msgspec import Meta
 
 from core.config.schema import PositiveInt, Section
 
-EngineName = Literal["local", "slurm"]
-ENGINE_NAMES: tuple[EngineName, ...] = ("local", "slurm")
+EngineName = Literal["local", "slurm", "ray"]
+ENGINE_NAMES: tuple[EngineName, ...] = ("local", "slurm", "ray")
 
 _Line = Annotated[str, Meta(max_length=4096, pattern=r"^[^\n\r\x00]*$")]
 _Word = Annotated[str, Meta(max_length=200, pattern=r"^[^\s\x00]*$")]
@@ -42,8 +42,28 @@ class SlurmConfig(Section, frozen=True):
     """Further options of sbatch: ``{constraint = "a100"}`` is ``--constraint=a100``."""
 
 
+class RayConfig(Section, frozen=True):
+    """Request for Ray. All nodes must see the runs folder under the same path."""
+
+    address: _Word = ""
+    """Address of the cluster, as in ``10.0.0.1:6379``; an empty text takes that of this machine or of RAY_ADDRESS."""
+    gpus_per_run: Annotated[float, Meta(ge=0, le=64)] = 0.0
+    """GPUs of a run, or its share of one: with 0.25, four runs train on a GPU at once. 0 trains on the CPU."""
+    cpus_per_run: Annotated[float, Meta(gt=0, le=1024)] = 1.0
+    """CPUs of a run, as many as its threads; a part of one only lets more runs share a CPU."""
+    max_retries: _Count = 20
+    """Times that a run goes on in another worker after its node has died, or its worker was ended."""
+
+    def __post_init__(self) -> None:
+        if self.gpus_per_run > 1 and self.gpus_per_run % 1:
+            raise ValueError(
+                f"gpus_per_run is {self.gpus_per_run:g}; expected a part of one GPU, or a whole number of them"
+            )
+
+
 class LaunchConfig(Section, frozen=True):
     """The engine that starts runs, and the settings of each."""
 
     engine: EngineName = "local"
     slurm: SlurmConfig = SlurmConfig()
+    ray: RayConfig = RayConfig()

@@ -34,6 +34,10 @@ def open_engine(
         from core.launch.engines.slurm import SlurmEngine
 
         return SlurmEngine(root, config.slurm)
+    if config.engine == "ray":
+        from core.launch.engines.ray import RayEngine
+
+        return RayEngine(root, config.ray)
     from core.launch.engines.local import LocalEngine
 
     return LocalEngine(root, device=device, slots=slots)
