@@ -73,7 +73,8 @@ def list_runs(root: Path, states: tuple[str, ...], as_json: bool) -> None:
     infos = [info for info in scan.infos if not states or info.state.value in states]
     for problem in scan.problems:
         note(f"{problem.id}: {problem.text}")
-    notes, silence = job_notes(root, {info.id: info.status for info in infos})
+    own = [info for info in infos if info.state is State.QUEUED and not is_copy(info.directory.path)]
+    notes, silence = job_notes(root, {info.id: info.status for info in own})
     if silence:
         note(silence)
     if as_json:

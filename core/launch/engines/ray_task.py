@@ -48,14 +48,17 @@ def train(run: RunDirectory, job: str, cpus: float, gpus: float) -> int:
         return EXIT_OK
     options = ("--requeue", "--job", job, "--wait", str(LOCK_WAIT))
     signals: list[int] = []
-    signal.signal(signal.SIGTERM, lambda number, _: signals.append(number))
-    process, log_start = start_worker(
-        run, run.read(), slot(cpus, gpus), *options, module=WORKER, own_session=False
-    )
-    signal.signal(signal.SIGTERM, lambda *_: process.terminate())
-    if signals:
-        process.terminate()
-    code = process.wait()
+    before = signal.signal(signal.SIGTERM, lambda number, _: signals.append(number))
+    try:
+        process, log_start = start_worker(
+            run, run.read(), slot(cpus, gpus), *options, module=WORKER, own_session=False
+        )
+        signal.signal(signal.SIGTERM, lambda *_: process.terminate())
+        if signals:
+            process.terminate()
+        code = process.wait()
+    finally:
+        signal.signal(signal.SIGTERM, before)
     state = run.effective_state(run.read_status(), now=time.time())
     if state in (State.FINISHED, State.STOPPED, State.FAILED):
         return EXIT_OK
@@ -78,7 +81,6 @@ def mark_failed(run: RunDirectory, error: str) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; see the module."""
-    end_with_parent()
     parser = argparse.ArgumentParser(prog="python -m core.launch.engines.ray_task", description=__doc__)
     parser.add_argument("run", type=Path)
     parser.add_argument("--job", default="")
@@ -100,4 +102,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    end_with_parent()
     sys.exit(main())
