@@ -20,6 +20,8 @@ MIN_VERSION: Final = (3, 1, 3)
 VANISHED: Final = 24
 """Exit code of rsync: files were deleted while it read the folder."""
 
+_CONNECTION_CODES: Final = (255, 12)
+"""Exit codes of rsync where ssh ended early: of ssh itself, or that of rsync if it noticed first."""
 _HOST: Final = re.compile(
     r"([A-Za-z0-9_][A-Za-z0-9_.+-]*@)?([A-Za-z0-9_][A-Za-z0-9_.-]*|\[[0-9A-Fa-f:.]+(%\w+)?\])"
 )
@@ -199,6 +201,6 @@ def _reason(code: int, output: str, source: Source) -> str:
         return "there is no such folder" + (f" on {source.host}" if source.host else "")
     if "command not found" in last or "not found" in last:
         return f"{last}; rsync must be installed there too"
-    if code == 255:
+    if source.host and code in _CONNECTION_CODES:
         return f"{last}; try: ssh {source.host}"
     return last
