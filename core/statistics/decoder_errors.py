@@ -69,7 +69,8 @@ class DecoderErrors:
             variance: variance of the reverse process. With the posterior's, which is 0 at the first timestep, that of
                 the second is taken, as in the code of Ho et al. 2020. ``optimal`` takes the best for the network.
         """
-        levels = np.array([float(schedule.log_snr[0]), self.log_snr])
+        # Below the first point of the curve m / SNR stays, also at an SNR of 0.
+        levels = np.maximum([float(schedule.log_snr[0]), self.log_snr], curve.log_snr[0])
         squares = curve.at(levels) / np.exp(levels)
         error = self.error * math.sqrt(squares[0] / squares[1])
         if variance == "optimal":

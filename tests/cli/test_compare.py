@@ -32,7 +32,7 @@ from core.schedules import SCHEDULE_NAMES
 from core.statistics.estimate import Estimate
 from tests.support.fake_runs import CREATED, make_run
 
-NO_WINNER = ("near_empty", "copy_z", *GROUPS["reconstruction"])
+NO_WINNER = ("near_empty", "copy_z", "linear_log_snr", *GROUPS["reconstruction"])
 
 
 def evaluate(root: Path, *, datasets: tuple[str, ...] = ("high",), seeds: tuple[int, ...] = (0, 1)) -> None:
