@@ -88,8 +88,9 @@ def command(
     device: str,
     as_json: bool,
 ) -> None:
-    """Evaluate samples (shape, grey, distribution, novelty) and the network that drew them (likelihood,
-    noise, reconstruction).
+    """Evaluate samples (shape, grey, distribution, novelty) and the network that drew them.
+
+    The network is measured by likelihood, noise and reconstruction.
 
     RUN is an id, an unambiguous prefix of one, the path of a run's folder, latest, the name of a group, or a
     folder of runs. Without one, the newest group is evaluated. The numbers are kept with the run, for core

@@ -92,6 +92,8 @@ def predicted_bound(
 def network_bits(curve: NoiseErrorCurve, schedule: Schedule) -> float:
     """Compute the integral of m / 2 over the log SNR, from the schedule's last timestep to its first, in bits."""
     high = float(schedule.log_snr[0])
+    if high == -math.inf:  # a single timestep of pure noise
+        return 0.0
     # m falls as the SNR below the first point of the curve, so what is left out beyond e^-40 is nothing.
     low = max(float(schedule.log_snr[-1]), min(float(curve.log_snr[0]), high) - _NEGLIGIBLE)
     grid = np.linspace(low, high, _GRID)
