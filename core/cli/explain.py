@@ -92,11 +92,12 @@ def _interventions(
 ) -> Interventions:
     from core.evaluation.interventions import intervene, is_current
 
-    evaluator = session.evaluator_for(info.directory)
-    kept = None if again else read_interventions(info.directory)
-    if kept is not None and is_current(kept, info.directory, evaluator, count=count, seed=seed):
-        return kept
+    # The progress of a run that a dashboard has launched ends here, however short it is.
     with reporting_evaluation(info.directory) as session.report:
+        evaluator = session.evaluator_for(info.directory)
+        kept = None if again else read_interventions(info.directory)
+        if kept is not None and is_current(kept, info.directory, evaluator, count=count, seed=seed):
+            return kept
         found = intervene(info.directory, evaluator, count=count, seed=seed, device=session.device)
     write_interventions(info.directory, found)
     return found
@@ -111,7 +112,7 @@ def _subject(info: RunInfo, label: str, interventions: Interventions) -> "Subjec
 
 
 def _text(explanation: "Explanation") -> str:
-    width = min(stdout_width(), 120)
+    width = min(stdout_width() or 120, 120)
     rows = []
     for run in explanation.runs:
         parts = run.decomposition.parts
