@@ -14,7 +14,7 @@ _Key = tuple[tuple[str, str, FileSignature | None, int | None, int], ...]
 
 @dataclass(frozen=True, slots=True)
 class Explained:
-    """What is known of runs.
+    """Explanations of runs, and reasons why some have none.
 
     Attributes:
         interventions: of each run that has some, by id.

@@ -116,7 +116,10 @@ def why_table(explanation: Explanation, runs: Mapping[str, WhyRun], width: int) 
             parts += ["  ", *_bar(one, largest, bar)]
         lines.append(Content.assemble(*parts))
     best = runs[found[0].label]
-    note = "Missed: share of the kinds of real images. Bold and coloured parts are beyond noise."
+    note = (
+        f"Missed: share of the kinds of real images, of which chance alone leaves {_number(explanation.real.value)}. "
+        "Bold and coloured parts are beyond noise."
+    )
     if len(found) > 1:
         note += f" Those of {best.name} are compared with real images, all others with {best.name}."
     return Content("\n").join([*lines, *_indented(" ", Content.styled(note, "$text-muted"), width, "")])
