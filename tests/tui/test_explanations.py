@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from core.runs import ProcessIdentity, RunDirectory
-from core.runs.interventions import Way, write_interventions
+from core.runs.interventions import write_interventions
 from core.runs.progress import EvaluationProgress, write_evaluation_progress
 from tests.support.fake_groups import comparison
 from tests.support.tui_pilot import dashboard, make_app
@@ -18,7 +18,7 @@ from tui.screens.compare.screen import CompareScreen
 from tui.state.explanations import Explanations
 from tui.terminal.encoding import ASCII_SUBSTITUTES
 
-WAYS: tuple[dict[Way, float], ...] = (
+WAYS: tuple[dict[str, float], ...] = (
     {},
     {"own": 0.88},
     {"own": 0.4, "images": 0.43},
@@ -27,11 +27,11 @@ WAYS: tuple[dict[Way, float], ...] = (
 """The best run, one like it, one sampled in too few steps, and one with a broken start."""
 
 
-def keep(run: RunDirectory, ways: dict[Way, float] | None = None, **changes: Any) -> None:
+def keep(run: RunDirectory, ways: dict[str, float] | None = None, **changes: Any) -> None:
     """Keep interventions with a run, as they are after its last epoch."""
     config = run.read().config
     sampling = msgspec.json.decode(msgspec.json.encode(config.sample))
-    made = subject(config.schedule.name, ways).interventions
+    made = subject(config.schedule.name, ways).interventions  # type: ignore[arg-type]  # names
     write_interventions(run, msgspec.structs.replace(made, **{"epoch": 40, "sampling": sampling} | changes))
 
 
