@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from core.comparison.explain import Explanation, RunExplanation, Subject
 
 DEFAULT_COUNT = 256
+MAX_WIDTH = 120
+UNWRAPPED = 1 << 20
+"""Width of lines that go to a file or another program."""
 
 
 @click.command("explain")
@@ -112,7 +115,7 @@ def _subject(info: RunInfo, label: str, interventions: Interventions) -> "Subjec
 
 
 def _text(explanation: "Explanation") -> str:
-    width = min(stdout_width() or 120, 120)
+    width = min(stdout_width(), MAX_WIDTH) or UNWRAPPED
     rows = []
     for run in explanation.runs:
         parts = run.decomposition.parts

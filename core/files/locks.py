@@ -31,12 +31,19 @@ class HeldLock:
     """A lock that this process holds.
 
     Attributes:
-        is_same: whether the file at the lock's path is still the one that was locked; its folder may have been removed.
+        handle: descriptor of the lock file.
+        path: its path.
         lease: the lease that was taken besides or instead of an flock; None where flock is enough.
     """
 
-    is_same: bool
+    handle: int
+    path: Path
     lease: Lease | None
+
+    @property
+    def is_same(self) -> bool:
+        """True while the file at the path is the one that was locked; its folder may be removed meanwhile."""
+        return is_same_file(self.handle, self.path)
 
 
 @contextlib.contextmanager
@@ -63,7 +70,7 @@ def hold_lock(path: Path, *, wait: float = 0.0) -> Iterator[HeldLock | None]:
         if is_held and needs_lease:
             lease = take_lease(path, wait=deadline - time.monotonic())
             is_held = lease is not None
-        yield HeldLock(is_same_file(handle, path), lease) if is_held else None
+        yield HeldLock(handle, path, lease) if is_held else None
     finally:
         if lease is not None:
             lease.release()

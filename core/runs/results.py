@@ -5,7 +5,6 @@ them.
 """
 
 import contextlib
-import os
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ import msgspec
 
 from core.errors import UserError
 from core.files.atomic import atomic_write
-from core.files.locks import is_same_file, open_lock_file, try_flock
+from core.files.locks import HeldLock, hold_lock
 from core.files.sanitize import sanitize
 from core.runs.directory import RunDirectory
 from core.sampling_names import SAMPLERS_WITH_ETA, Clip, Spacing
@@ -264,7 +263,7 @@ def add_evaluation(run: RunDirectory, evaluation: Evaluation, *, wait: float = L
         UserError: the run was removed or cannot be written, another process is writing, or the file is damaged.
     """
     try:
-        with _lock(run, wait) as handle:
+        with _lock(run, wait) as held:
             before = read_evaluations(run)
             for old in before:
                 if old.settings == evaluation.settings:
@@ -278,7 +277,7 @@ def add_evaluation(run: RunDirectory, evaluation: Evaluation, *, wait: float = L
             lines = [msgspec.json.encode(one) for one in (*kept, evaluation)]
             while len(lines) > 1 and sum(map(len, lines)) + len(lines) + 2 > SIZE_LIMIT:
                 del lines[0]
-            if not is_same_file(handle, run.path / _LOCK_NAME):
+            if not held.is_same:
                 raise UserError(f"{sanitize(run.id)}: the run was removed meanwhile")
             atomic_write(run.path / FILE_NAME, b"[" + b",\n".join(lines) + b"]\n")
     except OSError as error:
@@ -305,12 +304,9 @@ def _sanitized(evaluation: Evaluation) -> Evaluation:
 
 
 @contextlib.contextmanager
-def _lock(run: RunDirectory, wait: float) -> Iterator[int]:
+def _lock(run: RunDirectory, wait: float) -> Iterator[HeldLock]:
     """Lock the evaluations. This is not the lock of the run, because a run can be evaluated while it trains."""
-    handle = open_lock_file(run.path / _LOCK_NAME)
-    try:
-        if not try_flock(handle, wait=wait):
+    with hold_lock(run.path / _LOCK_NAME, wait=wait) as held:
+        if held is None:
             raise UserError(f"{sanitize(run.id)}: another process is saving its evaluation; try again")
-        yield handle
-    finally:
-        os.close(handle)
+        yield held

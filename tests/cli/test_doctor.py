@@ -20,7 +20,7 @@ def test_json_has_the_documented_keys(core):
     found = json.loads(core("doctor", "--json", "--device", "cpu", "--slots", "1").stdout)
     assert set(found) == {
         *("python", "executable", "platform", "cores", "devices", "uses", "reasons", "packages"),
-        *("compiler", "compile_problem", "terminal", "folders", "torch", "problems"),
+        *("compiler", "compile_problem", "terminal", "folders", "locks", "torch", "problems"),
     }
     assert found["uses"] == {"devices": ["cpu"], "runs_at_once": 1}
     assert found["devices"][-1]["kind"] == "cpu"

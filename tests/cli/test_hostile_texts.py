@@ -17,7 +17,7 @@ from tests.support.hostile import FORBIDDEN, NAME, hostile_folder, hostile_recip
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("core.cli.runs.ensure_runner", lambda *_: 0)
+    monkeypatch.setattr("core.launch.engines.start.ensure_runner", lambda *_: 0)
     for stream in ("stdout", "stderr"):
         monkeypatch.setattr(f"sys.{stream}.reconfigure", lambda **_: None, raising=False)
     return tmp_path

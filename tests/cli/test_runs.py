@@ -23,7 +23,7 @@ from tests.support.fake_runs import LIVE_PROCESS, make_run
 RUN_KEYS = {
     *("id", "path", "group", "created", "recipe", "dataset", "schedule", "seed", "tags"),
     *("state", "epoch", "epochs", "step", "steps", "loss", "heldout", "images_per_second", "elapsed"),
-    *("device", "threads", "precision", "images", "message", "error", "copy_of"),
+    *("device", "threads", "precision", "images", "message", "error", "engine", "job", "queue", "copy_of"),
 }
 
 
@@ -212,7 +212,9 @@ def test_a_finished_run_can_only_be_resumed_with_more_epochs(core, runs):
 
 
 def test_a_run_can_be_queued_again_without_starting_it(runs, monkeypatch, capsys, tmp_path):
-    monkeypatch.setattr("core.cli.runs.ensure_runner", lambda *asked: pytest.fail("a runner was asked for"))
+    monkeypatch.setattr(
+        "core.launch.engines.start.ensure_runner", lambda *asked: pytest.fail("a runner was asked for")
+    )
     monkeypatch.chdir(tmp_path)
     assert run_command(["runs", "resume", runs[3].id, "--no-start"]) == 0
     assert capsys.readouterr().out == f"runs/{runs[3].id}\n"
@@ -225,7 +227,7 @@ def test_a_run_can_be_queued_again_without_starting_it(runs, monkeypatch, capsys
 @pytest.mark.parametrize("word", ["start", "resume"])
 def test_a_run_whose_runner_was_killed_is_started(runs, monkeypatch, capsys, tmp_path, word):
     woken = []
-    monkeypatch.setattr("core.cli.runs.ensure_runner", lambda *asked: woken.append(asked))
+    monkeypatch.setattr("core.launch.engines.start.ensure_runner", lambda *asked: woken.append(asked))
     monkeypatch.chdir(tmp_path)
     assert run_command(["runs", word, runs[2].id]) == 0
     assert capsys.readouterr().out == f"runs/{runs[2].id}\n"
@@ -235,7 +237,7 @@ def test_a_run_whose_runner_was_killed_is_started(runs, monkeypatch, capsys, tmp
 
 def test_starting_all_starts_what_is_queued_and_refuses_what_has_ended(runs, monkeypatch, capsys, tmp_path):
     woken = []
-    monkeypatch.setattr("core.cli.runs.ensure_runner", lambda *asked: woken.append(asked))
+    monkeypatch.setattr("core.launch.engines.start.ensure_runner", lambda *asked: woken.append(asked))
     monkeypatch.chdir(tmp_path)
     assert run_command(["runs", "start", "--all", "--slots", "2"]) == 0
     assert capsys.readouterr().out == f"runs/{runs[2].id}\n"
@@ -247,7 +249,7 @@ def test_starting_all_starts_what_is_queued_and_refuses_what_has_ended(runs, mon
 
 def test_a_clone_is_queued_beside_its_run_with_what_was_changed(runs, monkeypatch, capsys, tmp_path):
     woken = []
-    monkeypatch.setattr("core.cli.runs.ensure_runner", lambda *asked: woken.append(asked))
+    monkeypatch.setattr("core.launch.engines.start.ensure_runner", lambda *asked: woken.append(asked))
     monkeypatch.chdir(tmp_path)
     words = ["runs", "clone", runs[0].id, "--set", "train.seed=7", "--set", "model.preset=thesis", "--json"]
     assert run_command(words) == 0

@@ -123,6 +123,9 @@ class Cluster:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
         daemon.wait()
+        shutil.rmtree(
+            self.folder / "spool" / node, ignore_errors=True
+        )  # lost with the node, as on most of them
 
     def _runs_on(self, process: psutil.Process, node: str) -> bool:
         """Return whether a process was started by a job on a node."""

@@ -5,12 +5,15 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from core.errors import UserError
+import pytest
+
+from core.errors import EXIT_USAGE, UserError
 from core.launch.pull import Pulled
 from core.launch.rsync import Interrupted, Source
 from core.runs.status import State
 from tests.support.fake_runs import dashboard_run
 from tests.support.tui_pilot import Driven, QuietControl, make_app, ready
+from tui.__main__ import main
 from tui.state.follower import Follower
 
 
@@ -61,3 +64,18 @@ def test_an_old_pull_tells_its_age() -> None:
     assert follower.text == "from cluster"
     clock[0] = 600.0
     assert follower.text == "from cluster, 10 min ago"
+
+
+@pytest.mark.parametrize(
+    ("words", "error"),
+    [
+        (["--follow", "h:/a;reboot"], "which the shell of h would read"),
+        (["--follow", "h:/a", "--replay", "latest"], "it takes no --follow"),
+    ],
+)
+def test_a_source_that_cannot_be_followed_ends_in_one_line(
+    words: list[str], error: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert main(words) == EXIT_USAGE
+    (line,) = capfd.readouterr().err.splitlines()
+    assert error in line

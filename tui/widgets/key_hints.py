@@ -22,8 +22,9 @@ def waiting_hint(run: RunSnapshot, *, served: bool) -> str:
         run: the run.
         served: a queue runner starts queued runs.
     """
-    if run.queue:
-        return run.queue
+    if run.queue:  # the reason first, because a narrow table cuts the end
+        job, _, reason = run.queue.partition(": ")
+        return f"{reason} ({job})" if reason else job
     if run.state is State.QUEUED:
         return "waiting for a slot" if served else "the queue is not running; r: start"
     if run.state.is_live:

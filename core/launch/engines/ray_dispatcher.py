@@ -19,6 +19,7 @@ EXIT_USAGE = 2
 EXIT_REQUEUE = 75
 BEAT_SECONDS = 5.0
 IDLE_SECONDS = 60.0
+LOOK_SECONDS = 30.0
 TRIES = 3
 
 
@@ -69,7 +70,7 @@ class Dispatcher:
         self.jobs: dict[str, dict[str, Any]] = {}
         self.references: dict[Any, str] = {}
         self.mutex = threading.RLock()
-        self.idle_since = time.monotonic()
+        self.idle_since = self.looked = time.monotonic()
         context = ray.get_runtime_context()
         self.handle = context.current_actor
         if context.was_current_actor_reconstructed:  # its node died, and all its tasks with it
@@ -123,9 +124,14 @@ class Dispatcher:
             for reference in ended:
                 try:
                     error = ray.get(reference)
+                except ray.exceptions.TaskCancelledError:
+                    error = ""
                 except Exception as problem:  # of any retry too many, or of Ray itself
                     error = f"{type(problem).__name__}: {problem}".splitlines()[-1]
                 self.forget(reference, error)
+            if time.monotonic() - self.looked > LOOK_SECONDS:
+                self.looked = time.monotonic()
+                self.cancel_stopped()
             lacking = self.lacking(ray.cluster_resources())
             with self.mutex:
                 for job, spec in self.jobs.items():
@@ -153,10 +159,33 @@ class Dispatcher:
                 spec["run"],
                 "--failed",
                 error,
+                "--job",
+                job,
             ]
             subprocess.run(
                 command, env={**os.environ, **self.environment}, stdin=subprocess.DEVNULL, check=False
             )
+
+    def cancel_stopped(self) -> None:
+        """Cancel waiting tasks whose runs were stopped or removed, which may wait for what never comes."""
+        import ray
+
+        with self.mutex:
+            waiting = [
+                (reference, self.jobs[job]["run"])
+                for reference, job in self.references.items()
+                if self.jobs[job]["state"] == "pending"
+            ]
+        for reference, run in waiting:
+            try:
+                with open(os.path.join(run, "status.json"), encoding="utf-8") as file:
+                    is_over = json.load(file)["state"] in ("stopped", "finished")
+            except FileNotFoundError:
+                is_over = True
+            except (OSError, ValueError, KeyError, TypeError):
+                is_over = False
+            if is_over:
+                ray.cancel(reference, force=False)
 
     def lacking(self, resources: dict[str, float]) -> dict[str, str]:
         """Return what pending jobs need that the whole cluster has not."""

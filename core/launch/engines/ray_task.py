@@ -69,11 +69,11 @@ def train(run: RunDirectory, job: str, cpus: float, gpus: float) -> int:
     return EXIT_REQUEUE
 
 
-def mark_failed(run: RunDirectory, error: str) -> None:
+def mark_failed(run: RunDirectory, job: str, error: str) -> None:
     """Mark a run as failed that no worker trains and no retry will go on with."""
     with run.lock():
         status = run.read_status()
-        if status.engine == "ray" and status.state is State.QUEUED:
+        if status.engine == "ray" and status.state is State.QUEUED and status.job in ("", job):
             status = withdraw_epochs(run, status, otherwise=State.FAILED)
             changes = {"error": sanitize(error), "message": "", "job": "", "heartbeat": time.time()}
             run.write_status(msgspec.structs.replace(status, **changes))
@@ -94,7 +94,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if options.failed is None:
             return train(run, options.job, options.cpus, options.gpus)
-        mark_failed(run, options.failed)
+        mark_failed(run, options.job, options.failed)
     except (UserError, OSError) as error:
         print(sanitize(str(error)))
         return EXIT_USAGE
