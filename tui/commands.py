@@ -86,6 +86,7 @@ COMPARE: Final = (
     Command("compare.pictures", "2", "view('images')", "Show only the images"),
     Command("compare.numbers", "3", "view('numbers')", "Show only numbers and settings"),
     Command("compare.levels", "4", "view('levels')", "Show only the error by noise level and epoch"),
+    Command("compare.why", "5", "view('why')", "Show only why runs are worse than the best"),
     Command("compare.all", "0", "view('all')", "Show everything, where there is room"),
     Command("compare.next_view", "tab", "next_view", "Switch to the next view", 1),
     Command("compare.log_y", "y,L", "log_y", "Switch between linear and logarithmic loss", 3),
@@ -121,7 +122,9 @@ COMPARE: Final = (
     Command("compare.page_down", "pagedown", "page(1)", "Scroll the numbers down, or the images", 7),
     Command("compare.page_up", "pageup", "page(-1)", "Scroll the numbers up, or the images"),
     Command("compare.denoise", "d", "denoise", "Watch the same runs turn noise into images", 6),
-    Command("compare.judge", "enter", "evaluate", "Evaluate runs that have not been evaluated", 4),
+    Command(
+        "compare.judge", "enter", "evaluate", "Evaluate runs that have not been evaluated, or explain them", 4
+    ),
     Command("compare.right", "full_stop,greater_than_sign", "columns(1)", "Show runs further right"),
     Command("compare.left", "comma,less_than_sign", "columns(-1)", "Show runs further left"),
 )

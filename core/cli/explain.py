@@ -95,11 +95,12 @@ def _interventions(
 ) -> Interventions:
     from core.evaluation.interventions import intervene, is_current
 
-    evaluator = session.evaluator_for(info.directory)
-    kept = None if again else read_interventions(info.directory)
-    if kept is not None and is_current(kept, info.directory, evaluator, count=count, seed=seed):
-        return kept
+    # The progress of a run that a dashboard has launched ends here, however short it is.
     with reporting_evaluation(info.directory) as session.report:
+        evaluator = session.evaluator_for(info.directory)
+        kept = None if again else read_interventions(info.directory)
+        if kept is not None and is_current(kept, info.directory, evaluator, count=count, seed=seed):
+            return kept
         found = intervene(info.directory, evaluator, count=count, seed=seed, device=session.device)
     write_interventions(info.directory, found)
     return found

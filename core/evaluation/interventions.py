@@ -65,7 +65,8 @@ def is_current(
 
 
 def _sampling(config: RunConfig) -> dict[str, object]:
-    found: dict[str, object] = msgspec.to_builtins(config.sample)
+    # As it is read from a file: with lists in place of tuples.
+    found: dict[str, object] = msgspec.json.decode(msgspec.json.encode(config.sample))
     return found
 
 

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from core.errors import UserError
 from core.figures import (
+    causes,
     cross,
     losses,
     noise_error,
@@ -106,6 +107,7 @@ def _figure_plans(data: FigureData, image: Pixels | None) -> Iterator[_FigurePla
         ),
     ):
         yield _FigurePlan(key, title, partial(quality.draw_curves, data, page))
+    yield _FigurePlan("causes", "Causes of what samples miss", partial(causes.draw_causes, data))
     yield _FigurePlan("cross", "Training schedule by sampling schedule", partial(cross.draw_cross, data))
     yield _FigurePlan("epochs", "Quality over the epochs", partial(progress.draw_progress, data))
     yield _FigurePlan(

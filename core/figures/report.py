@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 import core
-from core.figures import tables
+from core.figures import causes, tables
 from core.figures.figure_data import FigureData
 from core.figures.registry import DrawnFigure, MissingFigure
 from core.figures.style import write
@@ -62,6 +62,7 @@ def report_html(data: FigureData, figures: Iterable[DrawnFigure | MissingFigure]
     title = f"Report on {groups[0] if len(groups) == 1 else f'{len(groups)} groups of runs'}"
     parts = [
         _section("results", "Results", *_results(data)),
+        _section("why", "Why", *_causes(data)),
         _section("schedules", "Schedules", _table(tables.schedule_table(data)), _paragraph(_SCHEDULES_NOTE)),
         _section("figures", "Figures", *images, _missing(missing)),
         _section("runs", "Runs", _table(tables.run_table(data))),
@@ -93,7 +94,7 @@ _RESULTS_NOTE: Final = (
     "too. ★ marks the best of a row and all that are not clearly worse (two-sided, Holm's correction for all pairs of "
     "numbers on this page, 5% in all). A row without ★ has no difference beyond noise."
 )
-_SECTIONS: Final = ("Results", "Schedules", "Figures", "Runs", "Settings", "Provenance")
+_SECTIONS: Final = ("Results", "Why", "Schedules", "Figures", "Runs", "Settings", "Provenance")
 
 
 def _summary(data: FigureData) -> str:
@@ -129,6 +130,22 @@ def _results(data: FigureData) -> list[str]:
     ]
     caution = f"<ul>\n{notes}</ul>\n" if notes else ""
     return [_paragraph(_RESULTS_NOTE), _table(headline), caution, *details, meaning]
+
+
+def _causes(data: FigureData) -> list[str]:
+    found = causes.explain_runs(data)
+    if not found.explanations:
+        return [_paragraph(f"{causes.NOT_EXPLAINED.capitalize()}.")]
+    parts = []
+    for dataset, explanation in found.explanations.items():
+        title = data.titles[dataset]
+        parts += [f"<h3>{_escape(title)}</h3>\n"] if len(found.explanations) > 1 else []
+        parts.append(_table(causes.cause_table(explanation, title)))
+        for run in explanation.runs:
+            items = "".join(f"<li>{_escape(cause.text)}</li>\n" for cause in run.causes)
+            parts.append(_paragraph(run.text) + (f"<ol>\n{items}</ol>\n" if items else ""))
+    notes = "".join(f"<li>{_escape(note)}</li>\n" for note in found.notes)
+    return [*parts, f"<ul>\n{notes}</ul>\n" if notes else ""]
 
 
 def _settings(data: FigureData) -> list[str]:

@@ -19,6 +19,7 @@ from core.files.sanitize import sanitize
 from core.launch.devices import Plan
 from core.launch.subprocess_env import log_lines, module_command, worker_environment
 from core.runs.directory import RunDirectory
+from core.runs.interventions import Interventions
 from core.runs.process import ProcessIdentity
 from core.runs.progress import (
     LOG_NAME,
@@ -115,21 +116,45 @@ def start_evaluation(runs: Sequence[RunDirectory], plan: Plan, *, like: Evaluati
     Raises:
         UserError: a run cannot be written.
     """
+    options: list[str] = []
+    if like is not None:
+        options += ["--count", str(like.count), "--heldout", str(like.heldout)]
+        options += ["--sampler", like.sampler, "--clip", str(like.clip)]
+        if like.levels:
+            options += ["--levels", ",".join(map(str, like.levels))]
+        else:
+            options += ["--steps", str(like.steps), "--spacing", like.spacing]
+        options += ["--start", like.start] if like.start != "noise" else []
+        options += ["--eta", str(like.eta)] if like.sampler in SAMPLERS_WITH_ETA else []
+    return _start_command("evaluate", runs, plan, options)
+
+
+def start_explanation(runs: Sequence[RunDirectory], plan: Plan, *, like: Interventions | None = None) -> int:
+    """Start `core explain` of runs on the same data, one after the other, in one job.
+
+    Args:
+        runs: runs with checkpoints, of one runs folder; those that are being evaluated already are skipped.
+        plan: where computing is allowed; its first device is used.
+        like: interventions that the new ones shall be comparable with; None takes the defaults of `core explain`.
+
+    Returns:
+        The number of runs that will be sampled.
+
+    Raises:
+        UserError: a run cannot be written.
+    """
+    options = [] if like is None else ["--count", str(like.count), "--seed", str(like.seed)]
+    return _start_command("explain", runs, plan, options)
+
+
+def _start_command(command: str, runs: Sequence[RunDirectory], plan: Plan, options: Sequence[str]) -> int:
+    """Start `core COMMAND` of runs that are not being evaluated; return their number."""
     pending = [run for run in runs if not _in_progress(read_evaluation_progress(run))]
     if not pending:
         return 0
     first = pending[0].path
-    arguments = ["evaluate", *_paths(pending), "--runs", str(first.parent.absolute())]
-    arguments += ["--device", plan.first_device]
-    if like is not None:
-        arguments += ["--count", str(like.count), "--heldout", str(like.heldout)]
-        arguments += ["--sampler", like.sampler, "--clip", str(like.clip)]
-        if like.levels:
-            arguments += ["--levels", ",".join(map(str, like.levels))]
-        else:
-            arguments += ["--steps", str(like.steps), "--spacing", like.spacing]
-        arguments += ["--start", like.start] if like.start != "noise" else []
-        arguments += ["--eta", str(like.eta)] if like.sampler in SAMPLERS_WITH_ETA else []
+    arguments = [command, *_paths(pending), "--runs", str(first.parent.absolute())]
+    arguments += ["--device", plan.first_device, *options]
     try:
         job = start_job("evaluation", "core", *arguments, log=first / LOG_NAME)
         # The job writes the progress of a run itself once it comes to that run.

@@ -20,7 +20,7 @@ from core.files.outputs import open_output
 from core.imaging import read_sheet
 from core.launch import control
 from core.launch.devices import Device, Plan, Slot
-from core.launch.jobs import start_evaluation, start_fitting, start_trajectories
+from core.launch.jobs import start_evaluation, start_explanation, start_fitting, start_trajectories
 from core.launch.queue import enqueue, ensure_runner
 from core.launch.runner import Runner, _log_killed
 from core.runs import MetricsTail, MetricsWriter, RunDirectory, RunStore, State, add_evaluation
@@ -124,6 +124,7 @@ POSITION = Position(epoch=1, batch=0, step=5, losses=[], elapsed=1.0, metrics_of
 PLAN = Plan((Device("cpu", "cpu", "", 1 << 34),), cores=1)
 WRITERS: dict[str, tuple[str, Callable[[RunDirectory], object]]] = {
     "log of an evaluation": ("evaluation.log", lambda run: start_evaluation([run], PLAN)),
+    "log of an explanation": ("evaluation.log", lambda run: start_explanation([run], PLAN)),
     "log of a sampling": ("trajectories/worker.log", lambda run: start_trajectories([run], DDIM, PLAN)),
     "folder of trajectories": ("trajectories/", lambda run: start_trajectories([run], DDIM, PLAN)),
     "progress of a trajectory": (

@@ -11,6 +11,7 @@ from textual.app import App
 from textual.pilot import Pilot
 
 from core.runs import Evaluation
+from core.runs.interventions import Interventions
 from core.runs.trajectory import TrajectorySpec
 from tests.support.fake_runs import NOW
 from tui.app.dashboard import Dashboard
@@ -39,6 +40,7 @@ class QuietControl(RunController):
     woken: list[Path] = field(default_factory=list)
     specs: list[tuple[str, TrajectorySpec]] = field(default_factory=list)
     evaluated: list[tuple[list[str], Evaluation | None]] = field(default_factory=list)
+    explained: list[tuple[list[str], Interventions | None]] = field(default_factory=list)
 
     def wake(self) -> None:
         self.woken.append(self.root)
@@ -53,6 +55,10 @@ class QuietControl(RunController):
     def evaluate(self, groups: Sequence[tuple[Sequence[RunSnapshot], Evaluation | None]]) -> str:
         self.evaluated.extend(([run.label for run in runs], like) for runs, like in groups)
         return "evaluating"
+
+    def explain(self, groups: Sequence[tuple[Sequence[RunSnapshot], Interventions | None]]) -> str:
+        self.explained.extend(([run.label for run in runs], like) for runs, like in groups)
+        return "explaining"
 
 
 @dataclass

@@ -130,7 +130,9 @@ def test_parts_of_a_comparison_stay_on_the_screen_and_apart(size: tuple[int, int
     ):
         layout = plan_comparison(view, width, height, runs, tile, lines)
         areas = [
-            area for area in (layout.curves, layout.numbers, layout.wall, layout.levels) if area is not None
+            area
+            for area in (layout.curves, layout.numbers, layout.wall, layout.levels, layout.why)
+            if area is not None
         ]
         assert len(areas) == (3 if view == "all" else 1)
         for area in areas:
@@ -139,7 +141,7 @@ def test_parts_of_a_comparison_stay_on_the_screen_and_apart(size: tuple[int, int
             assert area.width > 0
             assert area.height > 0
             assert area.x + area.width <= width
-            assert area.y + area.height <= height + (view == "numbers")
+            assert area.y + area.height <= height + (view in ("numbers", "why"))
         for one, other in itertools.combinations(areas, 2):
             across = one.x < other.x + other.width and other.x < one.x + one.width
             assert not across or one.y + one.height <= other.y or other.y + other.height <= one.y

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from core.config import RunConfig
+    from core.runs.interventions import Interventions
     from core.runs.results import Evaluation
     from core.runs.trajectory import TrajectorySpec
 
@@ -47,6 +48,9 @@ class ReplayController(RunController):
         raise UserError(REFUSAL)
 
     def evaluate(self, groups: "Sequence[tuple[Sequence[RunSnapshot], Evaluation | None]]") -> NoReturn:
+        raise UserError(REFUSAL)
+
+    def explain(self, groups: "Sequence[tuple[Sequence[RunSnapshot], Interventions | None]]") -> NoReturn:
         raise UserError(REFUSAL)
 
     def delete(self, run: RunSnapshot) -> NoReturn:

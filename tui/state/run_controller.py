@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from core.recipes import Recipe
     from core.runs import Evaluation
     from core.runs.directory import RunDirectory
+    from core.runs.interventions import Interventions
     from core.runs.trajectory import TrajectorySpec
     from tui.state.snapshot import RunSnapshot, Snapshot
 
@@ -190,6 +191,27 @@ class RunController:
         started = sum(start_evaluation([run.run for run in runs], plan, like=like) for runs, like in groups)
         return (
             f"evaluating {pluralize(started, 'run')}, which takes minutes"
+            if started
+            else "is being evaluated already"
+        )
+
+    def explain(self, groups: "Sequence[tuple[Sequence[RunSnapshot], Interventions | None]]") -> str:
+        """Start explaining runs in another process; return a message about the result.
+
+        Args:
+            groups: runs with checkpoints, on one data set each, with the interventions that theirs should go with.
+
+        Raises:
+            UserError: there is no such device, or a run cannot be written.
+        """
+        from core.launch.devices import make_plan
+        from core.launch.jobs import start_explanation
+        from tui.state.formatting import pluralize
+
+        plan = make_plan(self.device)
+        started = sum(start_explanation([run.run for run in runs], plan, like=like) for runs, like in groups)
+        return (
+            f"sampling {pluralize(started, 'run')} in several ways, which takes minutes"
             if started
             else "is being evaluated already"
         )

@@ -20,8 +20,9 @@ from tui.screens.compare.metrics_panel import MetricsPanel
 from tui.screens.compare.metrics_table import MetricsRow, metric_table
 from tui.screens.compare.noise_panel import NoisePanel
 from tui.screens.compare.summary import run_metrics
+from tui.screens.compare.why_actions import WhyActionsMixin
+from tui.screens.compare.why_panel import WhyPanel
 from tui.settings.series_colors import SeriesStyle, series_style
-from tui.state.evaluations import Evaluations
 from tui.state.formatting import pluralize, run_indices, run_labels
 from tui.state.run_controller import RunController
 from tui.state.snapshot import RunSnapshot
@@ -48,7 +49,7 @@ REFRESH_SECONDS: Final = 0.3
 POLL_SECONDS: Final = 0.5
 
 
-class CompareScreen(ChartActionsMixin, EpochActionsMixin):
+class CompareScreen(WhyActionsMixin, ChartActionsMixin, EpochActionsMixin):
     """Comparison of runs while they train and afterwards.
 
     A large screen shows curves, numbers and images at once, a smaller one shows one of them at a time.
@@ -68,7 +69,6 @@ class CompareScreen(ChartActionsMixin, EpochActionsMixin):
         self.curve_choice.selected = selected
         self.chosen_view = ""
         self.gallery = SampleGallery()
-        self.evaluations = Evaluations()
         self.first_column = 0
         self._columns_per_run = 1
         self._redraw_timer: Timer | None = None
@@ -83,6 +83,7 @@ class CompareScreen(ChartActionsMixin, EpochActionsMixin):
                     yield Static(id="legend-lines")
             yield MetricsPanel(id="numbers")
             yield NoisePanel(id="levels")
+            yield WhyPanel(id="why")
             yield ImageWall(id="wall")
             yield EpochSlider(id="slider")
             yield Static("these runs are no longer here", id="gone")
@@ -120,7 +121,7 @@ class CompareScreen(ChartActionsMixin, EpochActionsMixin):
         self.set_class(not runs, "-gone")
         self._update_bars(runs)
         if not runs:
-            for selector in ("#curves", "#numbers", "#wall", "#levels"):
+            for selector in ("#curves", "#numbers", "#wall", "#levels", "#why"):
                 place_widget(self.query_one(selector), None)
             return
         variables = self.app.theme_variables
@@ -132,7 +133,7 @@ class CompareScreen(ChartActionsMixin, EpochActionsMixin):
         room = (view, self.size.width, self.size.height - CHROME_LINES, len(runs))
         tile = Tile(zoom * tile.width, zoom * tile.height) if zoom * tile.width <= self.size.width else tile
         layout = plan_comparison(*room, tile)
-        if view not in ("images", "levels"):
+        if view not in ("images", "levels", "why"):
             self._update_numbers(runs, names, styles, layout)
             layout = plan_comparison(*room, tile, self.query_one(MetricsPanel).wanted_lines)
         for selector, area in (
@@ -140,6 +141,7 @@ class CompareScreen(ChartActionsMixin, EpochActionsMixin):
             ("#numbers", layout.numbers),
             ("#wall", layout.wall),
             ("#levels", layout.levels),
+            ("#why", layout.why),
         ):
             place_widget(self.query_one(selector), area)
         if layout.wall is not None:
@@ -153,6 +155,8 @@ class CompareScreen(ChartActionsMixin, EpochActionsMixin):
             self._update_chart(runs, names, styles)
         if layout.levels is not None:
             self.query_one(NoisePanel).show(runs, names, styles, self.curve_choice, self.epoch)
+        if layout.why is not None:
+            self.update_why(runs, names, styles)
 
     def _update_chart(
         self, runs: Sequence[RunSnapshot], names: dict[str, str], styles: Sequence[SeriesStyle]
@@ -254,6 +258,8 @@ class CompareScreen(ChartActionsMixin, EpochActionsMixin):
     def action_rows(self, rows: int) -> None:
         if self.view == "numbers":
             self.query_one("#numbers").scroll_relative(y=2 * rows, animate=False)
+        elif self.view == "why":
+            self.query_one("#why").scroll_relative(y=2 * rows, animate=False)
         elif self.view == "curves":
             self.query_one("#legend").scroll_relative(y=rows, animate=False)
         else:
@@ -261,7 +267,7 @@ class CompareScreen(ChartActionsMixin, EpochActionsMixin):
 
     def action_page(self, pages: int) -> None:
         """Scroll the numbers; without them the images, or the list of curves."""
-        numbers = self.query_one("#numbers")
+        numbers = self.query_one("#why" if self.view == "why" else "#numbers")
         if numbers.display:
             numbers.scroll_relative(y=pages * max(1, numbers.size.height - 2), animate=False)
         else:
@@ -274,7 +280,13 @@ class CompareScreen(ChartActionsMixin, EpochActionsMixin):
         self.update()
 
     def action_evaluate(self) -> None:
-        """Evaluate the runs that were not evaluated, have trained since, or were evaluated by another protocol."""
+        """Evaluate the runs that were not evaluated, have trained since, or were evaluated by another protocol.
+
+        The view of explanations explains such runs instead.
+        """
+        if self.view == "why":
+            self.explain()
+            return
         missing = self.evaluations.missing(self.runs)
         ready = [(runs, like) for runs, like in missing if runs]
         if ready:
@@ -286,7 +298,11 @@ class CompareScreen(ChartActionsMixin, EpochActionsMixin):
 
     def _poll_evaluations(self) -> None:
         """Read new evaluations, which come without a snapshot because only this screen shows them."""
-        if self.is_current and self.view in ("all", "numbers") and self.evaluations.refresh(self.runs):
+        if not self.is_current:
+            return
+        if (self.view in ("all", "numbers") and self.evaluations.refresh(self.runs)) or (
+            self.view == "why" and self.why_changed()
+        ):
             self.update()
 
     def _redraw(self) -> None:
@@ -297,7 +313,7 @@ class CompareScreen(ChartActionsMixin, EpochActionsMixin):
 def compare_hints(screen: Screen[Any], view: str, *, playing: bool) -> list[KeyHint]:
     """Return the hints for a view, with the keys as they are bound now."""
     words = {"compare.next_view": "view"}
-    if view != "numbers":
+    if view not in ("numbers", "why"):
         words |= {"compare.later": "epoch", "compare.play": "pause" if playing else "play"}
     if view in ("all", "curves"):
         words |= {
@@ -314,7 +330,9 @@ def compare_hints(screen: Screen[Any], view: str, *, playing: bool) -> list[KeyH
         words |= {"compare.band": "next run", "compare.solo": "solo", "compare.hide": "hide"}
     if view in ("all", "numbers"):
         words["compare.judge"] = "evaluate"
-    if view not in ("curves", "levels"):
+    if view == "why":
+        words |= {"compare.judge": "explain", "compare.down": "scroll"}
+    if view not in ("curves", "levels", "why"):
         words["compare.down"] = "scroll" if view == "numbers" else "noises"
         words["compare.right"] = "runs"
     if view == "all":

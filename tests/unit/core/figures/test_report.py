@@ -11,11 +11,14 @@ import pytest
 
 from core.config import RunConfig, ScheduleConfig, TrainConfig
 from core.figures import MissingFigure, draw_all, load_figure_data, report, tables, write_report
+from core.figures.causes import cause_table, draw_causes, explain_runs
 from core.runs import METRICS, RunStore, State, add_evaluation
+from core.runs.interventions import write_interventions
 from core.schedules import make_schedule
 from core.statistics.estimate import Estimate
 from tests.support.evaluated_runs import evaluation, make_configured_run, make_run_grid, read_figure_data
 from tests.support.fake_runs import make_run
+from tests.unit.core.comparison.test_explain import subject
 
 HOSTILE = "<script>alert('x')</script>\"&\x1b[31m"
 FEW = 7
@@ -226,3 +229,37 @@ def test_provenance_says_how_many_runs_each_value_is_of(tmp_path):
         ("python", "3.11.7"),
         ("torch", "2.12 (1 run) 2.13 (2 runs)"),
     ]
+
+
+def keep_interventions(runs, *ways):
+    for run, changes in zip(runs, ways, strict=False):
+        made = subject("", changes).interventions
+        sampling = msgspec.json.decode(msgspec.json.encode(run.read().config.sample))
+        write_interventions(run, msgspec.structs.replace(made, epoch=3, sampling=sampling))
+
+
+def test_the_page_says_why_runs_are_worse_and_which_were_not_explained(tmp_path):
+    runs = make_run_grid(tmp_path, names=("linear", "x^10"), seeds=(0, 1))
+    assert "No run has been explained; run core explain." in "".join(
+        Page(report.report_html(read_figure_data(tmp_path), [])).texts
+    )
+    keep_interventions(runs, {}, None, {"own": 0.3, "finer": 0.35, "gaussian": 0.6})
+    (runs[1].path / "interventions.json").unlink()
+    data = read_figure_data(tmp_path)
+    page = Page(report.report_html(data, []))
+    assert page.wrong == []
+    text = "".join(page.texts)
+    assert re.search(
+        r"x\^10, seed 0: misses \d+% of the kinds of real images, .* more than linear, seed 0", text
+    )
+    assert "is the start of sampling" in text
+    assert "Not explained yet: linear, seed 1, x^10, seed 1." in text
+    found = explain_runs(data)
+    table = cause_table(found.explanations["high"], "high")
+    for row in texts(table):
+        assert float(row[3]) == pytest.approx(sum(map(float, row[4:])), abs=0.02)
+    figure, _ = draw_causes(data)
+    (axis,) = figure.axes
+    assert [label.get_text() for label in axis.get_yticklabels()] == ["linear, seed 0", "$x^{10}$, seed 0"]
+    start = next(bar for bar in axis.patches if bar.get_y() > 0.5)
+    assert start.get_width() == pytest.approx(float(texts(table)[1][4]), abs=0.005)

@@ -8,9 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from core.launch.jobs import NICENESS, Job, start_job
+from core.launch.devices import Device, Plan
+from core.launch.jobs import NICENESS, Job, start_explanation, start_job
 from core.launch.subprocess_env import log_lines
+from core.runs.progress import EvaluationProgress, read_evaluation_progress, write_evaluation_progress
+from tests.support.fake_runs import LIVE_PROCESS, make_run
 from tests.support.queueing import wait_for
+from tests.unit.core.comparison.test_explain import subject
 
 
 def ended(job: Job) -> Job:
@@ -66,3 +70,23 @@ def test_the_lines_of_a_log_are_its_last_ones_after_a_byte_and_none_where_it_is_
     assert log_lines(tmp_path / "log")[1:] == ["first", "last"]
     assert log_lines(tmp_path / "log", start=20_010) == ["last"]
     assert log_lines(tmp_path) == log_lines(tmp_path / "none") == []
+
+
+def test_an_explanation_is_of_the_runs_that_are_not_evaluated_and_drawn_as_those_it_goes_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = [make_run(tmp_path, "linear", epochs=1), make_run(tmp_path, "sine", index=1, epochs=1)]
+    write_evaluation_progress(runs[0], EvaluationProgress(identity=LIVE_PROCESS))
+    started: list[tuple[str, ...]] = []
+
+    def start(name: str, module: str, *arguments: str, log: Path) -> Job:
+        started.append((module, *arguments))
+        return start_job(name, "platform", log=log)
+
+    monkeypatch.setattr("core.launch.jobs.start_job", start)
+    plan = Plan((Device("cpu", "cpu", "", 1 << 34),), cores=1)
+    assert start_explanation(runs, plan, like=subject("a").interventions) == 1
+    common = ("--runs", str(tmp_path), "--device", "cpu")
+    assert started == [("core", "explain", str(runs[1].path), *common, "--count", "256", "--seed", "0")]
+    assert read_evaluation_progress(runs[1]) is not None
+    assert start_explanation(runs[:1], plan) == 0
