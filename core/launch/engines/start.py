@@ -21,6 +21,7 @@ from core.runs.store import RunStore
 _ARRAYS_NAMED: Final = 8
 """Arrays that the line of a submission names; a queue of Slurm lists all."""
 
+
 def start(runs: Sequence[RunDirectory], *, device: str = "auto", slots: int | None = None) -> list[str]:
     """Have queued runs started, each by its engine. A run whose job is in its engine's queue already stays there.
 
