@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from core.comparison.compare import LOSSES, POOLED_SETTINGS, metric_value
 from core.comparison.grouping import Member, dataset_titles, flat_settings, value_text
@@ -99,7 +100,7 @@ def sweep(members: Sequence[Member], setting: str = "", metric: str = "") -> Swe
 
     Args:
         members: the runs.
-        setting: a dotted setting, ``seed``, ``dataset`` or ``schedule``; if empty or ``auto``, the only one that varies.
+        setting: a dotted setting, ``seed``, ``dataset`` or ``schedule``; the only one that varies for ``auto``.
         metric: a name of `METRICS` or `LOSSES`; the first that was measured unless given.
 
     Raises:
@@ -138,7 +139,7 @@ def sweep(members: Sequence[Member], setting: str = "", metric: str = "") -> Swe
         notes.append(
             "one run for each value: only several seeds show whether the setting makes the difference"
         )
-    log = numeric and _is_geometric([float(value) for value in values])
+    log = numeric and _is_geometric(np.array(values, dtype=np.float64))
     return Sweep(key, name, numeric, log, tuple(lines), tuple(notes))
 
 
@@ -247,7 +248,7 @@ def _is_numeric(values: Sequence[Any]) -> bool:
     )
 
 
-def _is_geometric(values: Sequence[float]) -> bool:
+def _is_geometric(values: Sequence[float] | NDArray[np.float64]) -> bool:
     """Return whether values are above 0, far apart, and more evenly spaced on a logarithmic axis than on a linear one.
 
     >>> _is_geometric([1, 2, 4, 8, 16]), _is_geometric([0, 1, 10, 100]), _is_geometric([10, 20, 30, 80])

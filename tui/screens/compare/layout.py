@@ -6,7 +6,8 @@ from typing import Final
 from tui.widgets.area import Area
 from tui.widgets.images.tile_size import Tile, height_above_wall
 
-VIEWS: Final = ("curves", "images", "numbers", "levels")
+VIEWS: Final = ("curves", "images", "numbers", "levels", "sweep")
+VIEW_KEYS: Final = {"all": "0", "curves": "1", "images": "2", "numbers": "3", "levels": "4", "sweep": "6"}
 WIDE: Final = 140
 HIGH: Final = 36
 NUMBERS_WIDTH: Final = 80
@@ -30,6 +31,7 @@ class ComparisonLayout:
         numbers: the tables.
         wall: the images.
         levels: the errors by noise level.
+        sweep: a metric against a setting.
         per_run: columns of tiles for each run.
         tall_numbers: whether the tables have the whole height, and so room for all metrics.
     """
@@ -38,6 +40,7 @@ class ComparisonLayout:
     numbers: Area | None = None
     wall: Area | None = None
     levels: Area | None = None
+    sweep: Area | None = None
     per_run: int = 1
     tall_numbers: bool = True
 
@@ -69,6 +72,8 @@ def plan_comparison(
         return ComparisonLayout(curves=whole)
     if view == "levels":
         return ComparisonLayout(levels=whole)
+    if view == "sweep":
+        return ComparisonLayout(sweep=Area(0, 0, width, height + 1))
     if view == "numbers":
         return ComparisonLayout(numbers=Area(0, 0, width, height + 1))
     numbers_width = min(NUMBERS_WIDTH, max(MIN_NUMBERS_WIDTH, HEAD_WIDTH + runs * VALUE_WIDTH))

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from textual.app import ComposeResult
@@ -13,13 +14,14 @@ from textual.widgets import Static
 
 from tui.commands import COMPARE, bindings
 from tui.messages import SnapshotTaken
-from tui.screens.compare.chart_actions import ChartActionsMixin
 from tui.screens.compare.epoch_actions import EpochActionsMixin
-from tui.screens.compare.layout import VIEWS, ComparisonLayout, available_views, plan_comparison
+from tui.screens.compare.layout import VIEW_KEYS, VIEWS, ComparisonLayout, available_views, plan_comparison
 from tui.screens.compare.metrics_panel import MetricsPanel
 from tui.screens.compare.metrics_table import MetricsRow, metric_table
 from tui.screens.compare.noise_panel import NoisePanel
 from tui.screens.compare.summary import run_metrics
+from tui.screens.compare.sweep_actions import SweepActionsMixin
+from tui.screens.compare.sweep_panel import SweepPanel
 from tui.settings.series_colors import SeriesStyle, series_style
 from tui.state.evaluations import Evaluations
 from tui.state.formatting import pluralize, run_indices, run_labels
@@ -48,7 +50,7 @@ REFRESH_SECONDS: Final = 0.3
 POLL_SECONDS: Final = 0.5
 
 
-class CompareScreen(ChartActionsMixin, EpochActionsMixin):
+class CompareScreen(SweepActionsMixin, EpochActionsMixin):
     """Comparison of runs while they train and afterwards.
 
     A large screen shows curves, numbers and images at once, a smaller one shows one of them at a time.
@@ -57,14 +59,23 @@ class CompareScreen(ChartActionsMixin, EpochActionsMixin):
         control: of the runs folder.
         run_ids: the runs, in the order of their columns.
         selected: the run whose curve is on top at first; the first one unless given.
+        swept: the runs of the sweep; `run_ids` unless given.
     """
 
     CSS_PATH = "screen.tcss"
     AUTO_FOCUS = ""
     BINDINGS: ClassVar[list[BindingType]] = [*bindings(COMPARE)]
 
-    def __init__(self, control: RunController, run_ids: Sequence[str], *, selected: str = "") -> None:
+    def __init__(
+        self,
+        control: RunController,
+        run_ids: Sequence[str],
+        *,
+        selected: str = "",
+        swept: Sequence[str] = (),
+    ) -> None:
         super().__init__(control, run_ids)
+        self.swept_ids = tuple(swept) or self.run_ids
         self.curve_choice.selected = selected
         self.chosen_view = ""
         self.gallery = SampleGallery()
@@ -83,6 +94,7 @@ class CompareScreen(ChartActionsMixin, EpochActionsMixin):
                     yield Static(id="legend-lines")
             yield MetricsPanel(id="numbers")
             yield NoisePanel(id="levels")
+            yield SweepPanel(id="sweep")
             yield ImageWall(id="wall")
             yield EpochSlider(id="slider")
             yield Static("these runs are no longer here", id="gone")
@@ -120,7 +132,7 @@ class CompareScreen(ChartActionsMixin, EpochActionsMixin):
         self.set_class(not runs, "-gone")
         self._update_bars(runs)
         if not runs:
-            for selector in ("#curves", "#numbers", "#wall", "#levels"):
+            for selector in ("#curves", "#numbers", "#wall", "#levels", "#sweep"):
                 place_widget(self.query_one(selector), None)
             return
         variables = self.app.theme_variables
@@ -132,7 +144,7 @@ class CompareScreen(ChartActionsMixin, EpochActionsMixin):
         room = (view, self.size.width, self.size.height - CHROME_LINES, len(runs))
         tile = Tile(zoom * tile.width, zoom * tile.height) if zoom * tile.width <= self.size.width else tile
         layout = plan_comparison(*room, tile)
-        if view not in ("images", "levels"):
+        if view not in ("images", "levels", "sweep"):
             self._update_numbers(runs, names, styles, layout)
             layout = plan_comparison(*room, tile, self.query_one(MetricsPanel).wanted_lines)
         for selector, area in (
@@ -140,6 +152,7 @@ class CompareScreen(ChartActionsMixin, EpochActionsMixin):
             ("#numbers", layout.numbers),
             ("#wall", layout.wall),
             ("#levels", layout.levels),
+            ("#sweep", layout.sweep),
         ):
             place_widget(self.query_one(selector), area)
         if layout.wall is not None:
@@ -153,6 +166,15 @@ class CompareScreen(ChartActionsMixin, EpochActionsMixin):
             self._update_chart(runs, names, styles)
         if layout.levels is not None:
             self.query_one(NoisePanel).show(runs, names, styles, self.curve_choice, self.epoch)
+        if layout.sweep is not None:
+            self._update_sweep()
+
+    def _update_sweep(self) -> None:
+        runs = self.swept_runs
+        self.evaluations.refresh(runs)
+        members = partial(self.evaluations.members, runs)
+        key = self.evaluations.members_key(runs)
+        self.query_one(SweepPanel).show(key, members, self.app.theme_variables)
 
     def _update_chart(
         self, runs: Sequence[RunSnapshot], names: dict[str, str], styles: Sequence[SeriesStyle]
@@ -204,11 +226,13 @@ class CompareScreen(ChartActionsMixin, EpochActionsMixin):
         )
 
     def _update_bars(self, runs: Sequence[RunSnapshot]) -> None:
+        if self.view == "sweep" and runs:
+            runs = self.swept_runs
         datasets = ", ".join(dict.fromkeys(run.data_title for run in runs))
         top = title_and_tabs(
             "compare",
             f"{pluralize(len(runs), 'run')} · {datasets}" if runs else "",
-            [(str(("all", *VIEWS).index(one)), one) for one in self._available_views],
+            [(VIEW_KEYS[one], one) for one in self._available_views],
             self.view,
             self.size.width,
         )
@@ -286,7 +310,9 @@ class CompareScreen(ChartActionsMixin, EpochActionsMixin):
 
     def _poll_evaluations(self) -> None:
         """Read new evaluations, which come without a snapshot because only this screen shows them."""
-        if self.is_current and self.view in ("all", "numbers") and self.evaluations.refresh(self.runs):
+        if not self.is_current or self.view not in ("all", "numbers", "sweep"):
+            return
+        if self.evaluations.refresh(self.swept_runs if self.view == "sweep" else self.runs):
             self.update()
 
     def _redraw(self) -> None:
@@ -297,7 +323,9 @@ class CompareScreen(ChartActionsMixin, EpochActionsMixin):
 def compare_hints(screen: Screen[Any], view: str, *, playing: bool) -> list[KeyHint]:
     """Return the hints for a view, with the keys as they are bound now."""
     words = {"compare.next_view": "view"}
-    if view != "numbers":
+    if view == "sweep":
+        words |= {"compare.metric": "metric", "compare.setting": "setting", "compare.log_x": "log x"}
+    elif view != "numbers":
         words |= {"compare.later": "epoch", "compare.play": "pause" if playing else "play"}
     if view in ("all", "curves"):
         words |= {
@@ -314,7 +342,7 @@ def compare_hints(screen: Screen[Any], view: str, *, playing: bool) -> list[KeyH
         words |= {"compare.band": "next run", "compare.solo": "solo", "compare.hide": "hide"}
     if view in ("all", "numbers"):
         words["compare.judge"] = "evaluate"
-    if view not in ("curves", "levels"):
+    if view not in ("curves", "levels", "sweep"):
         words["compare.down"] = "scroll" if view == "numbers" else "noises"
         words["compare.right"] = "runs"
     if view == "all":
