@@ -87,6 +87,7 @@ COMPARE: Final = (
     Command("compare.numbers", "3", "view('numbers')", "Show only numbers and settings"),
     Command("compare.levels", "4", "view('levels')", "Show only the error by noise level and epoch"),
     Command("compare.why", "5", "view('why')", "Show only why runs are worse than the best"),
+    Command("compare.sweep", "6", "view('sweep')", "Show only one number against one setting"),
     Command("compare.all", "0", "view('all')", "Show everything, where there is room"),
     Command("compare.next_view", "tab", "next_view", "Switch to the next view", 1),
     Command("compare.log_y", "y,L", "log_y", "Switch between linear and logarithmic loss", 3),
@@ -121,6 +122,10 @@ COMPARE: Final = (
     Command("compare.up", "up,k", "rows(-1)", "Show images from earlier starting noises"),
     Command("compare.page_down", "pagedown", "page(1)", "Scroll the numbers down, or the images", 7),
     Command("compare.page_up", "pageup", "page(-1)", "Scroll the numbers up, or the images"),
+    Command("compare.metric", "n", "metric(1)", "Sweep: show the next number", 3),
+    Command("compare.metric_back", "N", "metric(-1)", "Sweep: show the number before"),
+    Command("compare.setting", "v", "setting(1)", "Sweep: take the next setting as x axis", 3),
+    Command("compare.setting_back", "V", "setting(-1)", "Sweep: take the setting before as x axis"),
     Command("compare.denoise", "d", "denoise", "Watch the same runs turn noise into images", 6),
     Command(
         "compare.judge", "enter", "evaluate", "Evaluate runs that have not been evaluated, or explain them", 4

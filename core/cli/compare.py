@@ -18,6 +18,7 @@ from core.runs import METRICS, RunStore
 
 if TYPE_CHECKING:
     from core.comparison.compare import Comparison, ComparisonRow
+    from core.comparison.grouping import Member
     from core.comparison.pairs import PairwiseDifference
 
 
@@ -36,6 +37,13 @@ if TYPE_CHECKING:
     metavar="METRIC",
     help="Sort, best first, by a metric's name in the JSON, loss or heldout.",
 )
+@click.option(
+    "--sweep",
+    "setting",
+    metavar="KEY",
+    help="Show a metric against a setting, pooled over seeds; auto takes the only setting that differs.",
+)
+@click.option("--metric", metavar="METRIC", help="With --sweep: the metric, by its name in the JSON.")
 @json_option
 @click.option("--csv", "as_csv", is_flag=True, help="Write CSV, one line per column of the table.")
 @click.option("--markdown", "as_markdown", is_flag=True, help="Write Markdown tables.")
@@ -45,6 +53,8 @@ def command(
     root: Path,
     by: str | None,
     sort: str,
+    setting: str | None,
+    metric: str | None,
     as_json: bool,
     as_csv: bool,
     as_markdown: bool,
@@ -57,6 +67,10 @@ def command(
     """
     if as_json + as_csv + as_markdown > 1:
         raise UserError("give one of --json, --csv and --markdown")
+    if setting is None and metric is not None:
+        raise UserError("--metric needs --sweep KEY, for example --sweep train.learning_rate")
+    if setting is not None and (by is not None or sort):
+        raise UserError("--sweep pools over seeds by itself; give it without --by and --sort")
     names = [name.strip() for name in by.split(",")] if by is not None else []
     if by is not None and not all(names):
         raise UserError(f"--by {by}: expected names separated by commas, for example --by dataset,schedule")
@@ -65,6 +79,9 @@ def command(
     from core.comparison.grouping import read_members
 
     members, problems = read_members(infos)
+    if setting is not None:
+        _emit_sweep(members, setting, metric or "", problems, (as_json, as_csv, as_markdown))
+        return
     comparison = compare(members, by=names, sort=sort)
     notes = [*problems, *comparison.notes]
     if as_json:
@@ -80,6 +97,34 @@ def command(
         else:
             curves = "utf" in (sys.stdout.encoding or "").lower()
             emit(comparison_text(comparison, width=stdout_width(), curves=curves))
+    for text in notes:
+        note(f"note: {text}")
+
+
+def _emit_sweep(
+    members: "Sequence[Member]",
+    setting: str,
+    metric: str,
+    problems: list[str],
+    formats: tuple[bool, bool, bool],
+) -> None:
+    """Write a sweep as JSON, CSV, Markdown or text."""
+    from core.cli.sweep_text import sweep_csv, sweep_json, sweep_markdown, sweep_text
+    from core.comparison.sweep import sweep
+
+    found = sweep(members, setting, metric)
+    notes = [*problems, *found.notes]
+    as_json, as_csv, as_markdown = formats
+    if as_json:
+        emit_json_object(sweep_json(found, notes))
+        return
+    if as_csv:
+        emit(sweep_csv(found))
+    elif as_markdown:
+        emit(sweep_markdown(found))
+    else:
+        curves = "utf" in (sys.stdout.encoding or "").lower()
+        emit(sweep_text(found, width=stdout_width(), curves=curves))
     for text in notes:
         note(f"note: {text}")
 

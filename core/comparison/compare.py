@@ -41,7 +41,7 @@ SAME_SCHEDULE_METRICS: Final = GROUPS["reconstruction"]
 Reconstruction noises held-out images to T/2. That is a different noise level under each schedule, and the schedule that
 has added the least noise scores best whatever its samples look like.
 """
-_POOLED_SETTINGS: Final = ("recipe", "train.seed", "train.checkpoint_seconds", "train.compile", "sample.seed")
+POOLED_SETTINGS: Final = ("recipe", "train.seed", "train.checkpoint_seconds", "train.compile", "sample.seed")
 """Settings in which pooled runs may differ without a note."""
 
 
@@ -186,7 +186,7 @@ def _score(groups: Sequence[Sequence[Member]]) -> list[dict[str, Score]]:
         by_dataset[join_unique(member.config.data.dataset for member in group)].append(index)
     for indices in by_dataset.values():
         for metric in (*LOSSES, *METRICS):
-            values = [[_value(member, metric) for member in groups[index]] for index in indices]
+            values = [[metric_value(member, metric) for member in groups[index]] for index in indices]
             share = metric in METRICS and METRICS[metric].share
             for index, score in zip(indices, pool(values, share=share), strict=True):
                 if score is not None:
@@ -194,7 +194,8 @@ def _score(groups: Sequence[Sequence[Member]]) -> list[dict[str, Score]]:
     return scores
 
 
-def _value(member: Member, metric: str) -> Estimate:
+def metric_value(member: Member, metric: str) -> Estimate:
+    """A run's value of one of `METRICS` or `LOSSES`; without a value where it was not measured."""
     if metric in LOSSES:
         last = member.epochs[-1] if member.epochs else None
         return Estimate((last.mean if metric == "loss" else last.heldout) if last else None)
@@ -283,7 +284,7 @@ def _notes(rows: Sequence[ComparisonRow], pooled: bool) -> list[str]:
         mixed = [
             key
             for key, value in settings_table(row.members).items()
-            if value != first[key] and key not in _POOLED_SETTINGS
+            if value != first[key] and key not in POOLED_SETTINGS
         ]
         if mixed:
             notes.append(f"{row.label}: its runs differ in {', '.join(mixed)}, not only in their seed")

@@ -109,7 +109,7 @@ def group_members(members: Sequence[Member], by: Sequence[str]) -> list[list[Mem
     """
     groups: dict[tuple[str, ...], list[Member]] = defaultdict(list)
     for index, member in enumerate(members):
-        table = _flat_settings(member)
+        table = flat_settings(member)
         values = []
         for name in by:
             keys = _matching_keys(name, table)
@@ -158,8 +158,8 @@ def row_labels(groups: Sequence[Sequence[Member]], by: Sequence[str]) -> list[st
 
 def settings_table(members: Sequence[Member]) -> dict[str, str]:
     """Settings of several runs as text, by their dotted names; where runs differ, all their values."""
-    tables = [_flat_settings(member) for member in members]
-    return {key: join_unique(_value_text(table[key]) for table in tables) for key in tables[0]}
+    tables = [flat_settings(member) for member in members]
+    return {key: join_unique(value_text(table[key]) for table in tables) for key in tables[0]}
 
 
 def join_unique(texts: Iterable[str]) -> str:
@@ -189,11 +189,13 @@ def _label_part(key: str, value: str) -> str:
     return f"{key.rpartition('.')[2]}={value}"
 
 
-def _flat_settings(member: Member) -> dict[str, Any]:
+def flat_settings(member: Member) -> dict[str, Any]:
+    """Settings of a run by their dotted names."""
     return flatten(msgspec.to_builtins(member.config.resolved()))
 
 
-def _value_text(value: Any) -> str:
+def value_text(value: Any) -> str:
+    """A setting's value as text."""
     if value is None or isinstance(value, bool):
         return {None: "–", True: "true", False: "false"}[value]
     return sanitize(f"{value:g}" if isinstance(value, float) else str(value))

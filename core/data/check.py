@@ -19,12 +19,16 @@ def check_trainable(configs: Iterable[RunConfig]) -> None:
     Raises:
         UserError: see `check_settings`; or a folder without an image that can be read.
     """
-    checked: set[str] = set()
+    sides: dict[str, int] = {}
     for config in configs:
-        check_settings(config)
-        if config.data.dataset not in checked:
-            checked.add(config.data.dataset)
-            _check_folder(config.data.dataset)
+        name = config.data.dataset
+        if name in sides:
+            check_consistent(config)
+            _check_sheets(config, sides[name])
+        else:
+            check_settings(config)
+            _check_folder(name)
+            sides[name] = find_data_recipe(name).size
 
 
 def check_settings(config: RunConfig) -> None:
@@ -34,7 +38,11 @@ def check_settings(config: RunConfig) -> None:
         UserError: no such data set; sheets of samples too large to be shown; or as `check_consistent`.
     """
     check_consistent(config)
-    sample, side = config.sample, find_data_recipe(config.data.dataset).size
+    _check_sheets(config, find_data_recipe(config.data.dataset).size)
+
+
+def _check_sheets(config: RunConfig, side: int) -> None:
+    sample = config.sample
     most = MAX_PIXELS // (side + 1) ** 2
     if sample.count > most:
         raise UserError(

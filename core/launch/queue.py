@@ -24,8 +24,6 @@ The queue has no list besides the runs themselves, so no two records can disagre
 """
 
 import argparse
-import contextlib
-import shutil
 import signal
 import subprocess
 import sys
@@ -47,6 +45,7 @@ from core.launch.provenance import current_provenance, with_absolute_paths
 from core.launch.runner import Runner
 from core.launch.runner_lock import hold_enqueue_lock, hold_runner_lock, read_runner, runner_is_alive
 from core.launch.subprocess_env import WORKER_MODULE, child_environment, module_command
+from core.runs.creation import create_runs
 from core.runs.directory import RunDirectory
 from core.runs.process import is_alive, may_hold_lock, names_folder, send_signal
 from core.runs.store import RunStore
@@ -83,26 +82,15 @@ def enqueue(
     check_trainable(configs)
     launch = launch or LaunchConfig()
     everything = {**current_provenance(), **launch_provenance(launch), **(provenance or {})}
-    created: list[RunDirectory] = []
     with hold_enqueue_lock(root, for_runner=launch.engine == "local"):
-        group = RunStore(root).unused_group(group)
-        try:
-            for config in configs:
-                run = RunDirectory.create(
-                    root,
-                    with_absolute_paths(config),
-                    group=group,
-                    provenance=everything,
-                    tags=tags,
-                    engine=launch.engine,
-                )
-                created.append(run)
-        except BaseException:
-            for run in created:
-                with contextlib.suppress(UserError):
-                    shutil.rmtree(run.move_to_trash(), ignore_errors=True)
-            raise
-    return created
+        return create_runs(
+            root,
+            [with_absolute_paths(config) for config in configs],
+            group=RunStore(root).unused_group(group),
+            provenance=everything,
+            tags=tags,
+            engine=launch.engine,
+        )
 
 
 def ensure_runner(

@@ -115,6 +115,7 @@ class RunDirectory:
         created: datetime | None = None,
         run_id: str | None = None,
         engine: str = "local",
+        fsync: bool = True,
     ) -> "RunDirectory":
         """Create a queued run. The complete folder appears under its name in one step.
 
@@ -127,6 +128,7 @@ class RunDirectory:
             created: time of creation; the current time unless given.
             run_id: the folder's name; derived from `created` and `config` unless given.
             engine: the one that starts the run.
+            fsync: whether the run must survive a power cut; see `core.runs.creation` for many at once.
 
         Raises:
             UserError: the folder cannot be written, or `run_id` is in use.
@@ -148,13 +150,14 @@ class RunDirectory:
         try:
             hidden.mkdir(parents=True)
             draft = cls(hidden)
-            draft.write_run_file(file)
+            draft.write_run_file(file, fsync=fsync)
             epochs, now = config.train.epochs, created.timestamp()
-            draft.write_status(Status(epochs=epochs, heartbeat=now, engine=engine))
+            draft.write_status(Status(epochs=epochs, heartbeat=now, engine=engine), fsync=fsync)
             if os.path.lexists(root / name):
                 raise UserError(f"{root / name}: exists already, so no run can be made under this name")
             os.rename(hidden, root / name)
-            fsync_path(root)
+            if fsync:
+                fsync_path(root)
         except OSError as error:
             raise UserError(f"{root}: cannot make a run there ({error.strerror or error})") from error
         except UnicodeEncodeError as error:
@@ -176,9 +179,9 @@ class RunDirectory:
         require_known_version(self.run_file, table.get("format_version", FORMAT_VERSION))
         return decode(table, RunFile, source=str(self.run_file))
 
-    def write_run_file(self, file: RunFile) -> None:
+    def write_run_file(self, file: RunFile, *, fsync: bool = True) -> None:
         """Replace `run.toml` atomically. The caller must hold the lock."""
-        atomic_write(self.run_file, encode_toml(file))
+        atomic_write(self.run_file, encode_toml(file), fsync=fsync)
 
     def read_status(self) -> Status:
         """Read the run's `status.json`, with its texts sanitized. See `effective_state` for a crash.

@@ -1,7 +1,7 @@
 """sbatch, squeue, scancel and scontrol of a Slurm that never starts anything, as a program of four names.
 
 Its state is the folder `FAKE_SLURM`: a line ``ID|STATE|REASON`` for each job in `jobs`, the words of each call in
-`calls`, and in `refuse` the words with which sbatch refuses, if that file exists.
+`calls`, in `refuse` the words with which sbatch refuses, if that file exists, and in `max_array` another MaxArraySize.
 """
 
 import os
@@ -59,7 +59,8 @@ def main(name: str, words: list[str]) -> int:
             )
             code = 1
     elif words == ["show", "config"]:
-        print(f"MaxArraySize            = {MAX_ARRAY_SIZE}")
+        other = home / "max_array"
+        print(f"MaxArraySize            = {other.read_text() if other.exists() else MAX_ARRAY_SIZE}")
     file.write_text("".join("|".join(job) + "\n" for job in jobs))
     return code
 

@@ -64,7 +64,7 @@ async def test_a_small_terminal_shows_one_part_at_a_time_and_nothing_is_cut_off(
         assert screen.view == "numbers"
         assert "terminal" in driven.text()
         assert "schedule.name" in driven.text()
-        await driven.press("tab", "tab")
+        await driven.press("tab", "tab", "tab")
         assert screen.view == "curves"
         for widget in screen.query("*"):
             if widget.display and widget.size:
@@ -85,7 +85,7 @@ async def test_a_digit_shows_one_part_alone_and_again_all(tmp_path: Path) -> Non
         assert screen.view == "all"
         await driven.press("tab", "tab")
         assert screen.view == "images"
-        await driven.press("tab", "tab", "tab")
+        await driven.press("tab", "tab", "tab", "tab")
         assert screen.view == "all"
 
 

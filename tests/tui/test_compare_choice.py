@@ -129,11 +129,8 @@ def test_parts_of_a_comparison_stay_on_the_screen_and_apart(size: tuple[int, int
         available_views(*size), (0, 18, 60), (Tile(), Tile(64, 32), Tile(28, 14))
     ):
         layout = plan_comparison(view, width, height, runs, tile, lines)
-        areas = [
-            area
-            for area in (layout.curves, layout.numbers, layout.wall, layout.levels, layout.why)
-            if area is not None
-        ]
+        parts = (layout.curves, layout.numbers, layout.wall, layout.levels, layout.why, layout.sweep)
+        areas = [area for area in parts if area is not None]
         assert len(areas) == (3 if view == "all" else 1)
         for area in areas:
             assert area.x >= 0
@@ -141,7 +138,7 @@ def test_parts_of_a_comparison_stay_on_the_screen_and_apart(size: tuple[int, int
             assert area.width > 0
             assert area.height > 0
             assert area.x + area.width <= width
-            assert area.y + area.height <= height + (view in ("numbers", "why"))
+            assert area.y + area.height <= height + (view in ("numbers", "why", "sweep"))
         for one, other in itertools.combinations(areas, 2):
             across = one.x < other.x + other.width and other.x < one.x + one.width
             assert not across or one.y + one.height <= other.y or other.y + other.height <= one.y

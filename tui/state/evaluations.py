@@ -109,6 +109,16 @@ class Evaluations:
                 groups.append(([run for run in pending if run.run.checkpoint.exists()], like))
         return groups
 
+    def members_key(self, runs: Sequence[RunSnapshot]) -> tuple[object, ...]:
+        """Return a key that differs when `members` would have other numbers."""
+        known = self.by_run(runs)
+        return tuple((run.id, id(known[run.id].evaluation), len(run.epochs)) for run in runs)
+
+    def members(self, runs: Sequence[RunSnapshot]) -> list[Member]:
+        """The runs with their evaluations, as `core.comparison` takes them."""
+        known = self.by_run(runs)
+        return [_member(run, known[run.id].evaluation) for run in runs]
+
     def comparison(self, runs: Sequence[RunSnapshot]) -> Comparison | None:
         """The runs compared by the rule of `core compare`; None if none of them has been evaluated."""
         known = self.by_run(runs)

@@ -85,6 +85,11 @@ class RunSelection:
             return self.visible_page
         return tuple(self.runs[row] for row in sorted(self.run_list.rows[run_id] for run_id in marked))
 
+    @property
+    def swept(self) -> tuple[RunSnapshot, ...]:
+        """The runs that a sweep pools: the marked ones, or else all runs shown, however many they are."""
+        return self.compared if self.marked & self.run_list.rows.keys() else tuple(self.runs)
+
     def update(self, snapshot: Snapshot) -> None:
         """Take over a newer snapshot; the selection stays."""
         self.snapshot = snapshot

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
@@ -16,6 +17,9 @@ from core.launch.queue import ensure_runner
 from core.runs.directory import RunBusyError, RunDirectory
 from core.runs.status import State, Status
 from core.runs.store import RunStore
+
+_ARRAYS_NAMED: Final = 8
+"""Arrays that the line of a submission names; a queue of Slurm lists all."""
 
 
 def start(runs: Sequence[RunDirectory], *, device: str = "auto", slots: int | None = None) -> list[str]:
@@ -65,8 +69,10 @@ def _submit(root: Path, config: LaunchConfig, runs: Sequence[tuple[RunDirectory,
     ids = engine.submit(new)
     for run, job in zip(new, ids, strict=True):
         _write_job(run, engine.name, job)
-    arrays = dict.fromkeys(job.partition("_")[0] for job in ids if job)
-    names = f" {', '.join(arrays)}" if arrays else ""
+    arrays = list(dict.fromkeys(job.partition("_")[0] for job in ids if job))
+    names = f" {', '.join(arrays[:_ARRAYS_NAMED])}" if arrays else ""
+    if len(arrays) > _ARRAYS_NAMED:
+        names += f" and {len(arrays) - _ARRAYS_NAMED} more arrays"
     return [*lines, f"{engine.name}{names}: {len(new)} run{'s' * (len(new) != 1)} submitted"]
 
 

@@ -169,7 +169,12 @@ class RunActionsMixin(BackgroundScreen):
 
             run = self.selection.selected
             self.app.push_screen(
-                CompareScreen(self.control, [run.id for run in runs], selected=run.id if run else "")
+                CompareScreen(
+                    self.control,
+                    [run.id for run in runs],
+                    selected=run.id if run else "",
+                    swept=[one.id for one in self.selection.swept],
+                )
             )
 
     def action_denoise(self) -> None:

@@ -6,7 +6,8 @@ from typing import Final
 from tui.widgets.area import Area
 from tui.widgets.images.tile_size import Tile, height_above_wall
 
-VIEWS: Final = ("curves", "images", "numbers", "levels", "why")
+VIEWS: Final = ("curves", "images", "numbers", "levels", "why", "sweep")
+VIEW_KEYS: Final = {"all": "0", **{view: str(number) for number, view in enumerate(VIEWS, start=1)}}
 WIDE: Final = 140
 HIGH: Final = 36
 NUMBERS_WIDTH: Final = 80
@@ -31,6 +32,7 @@ class ComparisonLayout:
         wall: the images.
         levels: the errors by noise level.
         why: the explanation.
+        sweep: a metric against a setting.
         per_run: columns of tiles for each run.
         tall_numbers: whether the tables have the whole height, and so room for all metrics.
     """
@@ -40,6 +42,7 @@ class ComparisonLayout:
     wall: Area | None = None
     levels: Area | None = None
     why: Area | None = None
+    sweep: Area | None = None
     per_run: int = 1
     tall_numbers: bool = True
 
@@ -73,6 +76,8 @@ def plan_comparison(
         return ComparisonLayout(levels=whole)
     if view == "why":
         return ComparisonLayout(why=Area(0, 0, width, height + 1))
+    if view == "sweep":
+        return ComparisonLayout(sweep=Area(0, 0, width, height + 1))
     if view == "numbers":
         return ComparisonLayout(numbers=Area(0, 0, width, height + 1))
     numbers_width = min(NUMBERS_WIDTH, max(MIN_NUMBERS_WIDTH, HEAD_WIDTH + runs * VALUE_WIDTH))

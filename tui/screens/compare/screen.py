@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from textual.app import ComposeResult
@@ -13,13 +14,14 @@ from textual.widgets import Static
 
 from tui.commands import COMPARE, bindings
 from tui.messages import SnapshotTaken
-from tui.screens.compare.chart_actions import ChartActionsMixin
 from tui.screens.compare.epoch_actions import EpochActionsMixin
-from tui.screens.compare.layout import VIEWS, ComparisonLayout, available_views, plan_comparison
+from tui.screens.compare.layout import VIEW_KEYS, VIEWS, ComparisonLayout, available_views, plan_comparison
 from tui.screens.compare.metrics_panel import MetricsPanel
 from tui.screens.compare.metrics_table import MetricsRow, metric_table
 from tui.screens.compare.noise_panel import NoisePanel
 from tui.screens.compare.summary import run_metrics
+from tui.screens.compare.sweep_actions import SweepActionsMixin
+from tui.screens.compare.sweep_panel import SweepPanel
 from tui.screens.compare.why_actions import WhyActionsMixin
 from tui.screens.compare.why_panel import WhyPanel
 from tui.settings.series_colors import SeriesStyle, series_style
@@ -49,7 +51,7 @@ REFRESH_SECONDS: Final = 0.3
 POLL_SECONDS: Final = 0.5
 
 
-class CompareScreen(WhyActionsMixin, ChartActionsMixin, EpochActionsMixin):
+class CompareScreen(WhyActionsMixin, SweepActionsMixin, EpochActionsMixin):
     """Comparison of runs while they train and afterwards.
 
     A large screen shows curves, numbers and images at once, a smaller one shows one of them at a time.
@@ -58,14 +60,23 @@ class CompareScreen(WhyActionsMixin, ChartActionsMixin, EpochActionsMixin):
         control: of the runs folder.
         run_ids: the runs, in the order of their columns.
         selected: the run whose curve is on top at first; the first one unless given.
+        swept: the runs of the sweep; `run_ids` unless given.
     """
 
     CSS_PATH = "screen.tcss"
     AUTO_FOCUS = ""
     BINDINGS: ClassVar[list[BindingType]] = [*bindings(COMPARE)]
 
-    def __init__(self, control: RunController, run_ids: Sequence[str], *, selected: str = "") -> None:
+    def __init__(
+        self,
+        control: RunController,
+        run_ids: Sequence[str],
+        *,
+        selected: str = "",
+        swept: Sequence[str] = (),
+    ) -> None:
         super().__init__(control, run_ids)
+        self.swept_ids = tuple(swept) or self.run_ids
         self.curve_choice.selected = selected
         self.chosen_view = ""
         self.gallery = SampleGallery()
@@ -84,6 +95,7 @@ class CompareScreen(WhyActionsMixin, ChartActionsMixin, EpochActionsMixin):
             yield MetricsPanel(id="numbers")
             yield NoisePanel(id="levels")
             yield WhyPanel(id="why")
+            yield SweepPanel(id="sweep")
             yield ImageWall(id="wall")
             yield EpochSlider(id="slider")
             yield Static("these runs are no longer here", id="gone")
@@ -121,7 +133,7 @@ class CompareScreen(WhyActionsMixin, ChartActionsMixin, EpochActionsMixin):
         self.set_class(not runs, "-gone")
         self._update_bars(runs)
         if not runs:
-            for selector in ("#curves", "#numbers", "#wall", "#levels", "#why"):
+            for selector in ("#curves", "#numbers", "#wall", "#levels", "#why", "#sweep"):
                 place_widget(self.query_one(selector), None)
             return
         variables = self.app.theme_variables
@@ -133,7 +145,7 @@ class CompareScreen(WhyActionsMixin, ChartActionsMixin, EpochActionsMixin):
         room = (view, self.size.width, self.size.height - CHROME_LINES, len(runs))
         tile = Tile(zoom * tile.width, zoom * tile.height) if zoom * tile.width <= self.size.width else tile
         layout = plan_comparison(*room, tile)
-        if view not in ("images", "levels", "why"):
+        if view not in ("images", "levels", "why", "sweep"):
             self._update_numbers(runs, names, styles, layout)
             layout = plan_comparison(*room, tile, self.query_one(MetricsPanel).wanted_lines)
         for selector, area in (
@@ -142,6 +154,7 @@ class CompareScreen(WhyActionsMixin, ChartActionsMixin, EpochActionsMixin):
             ("#wall", layout.wall),
             ("#levels", layout.levels),
             ("#why", layout.why),
+            ("#sweep", layout.sweep),
         ):
             place_widget(self.query_one(selector), area)
         if layout.wall is not None:
@@ -157,6 +170,15 @@ class CompareScreen(WhyActionsMixin, ChartActionsMixin, EpochActionsMixin):
             self.query_one(NoisePanel).show(runs, names, styles, self.curve_choice, self.epoch)
         if layout.why is not None:
             self.update_why(runs, names, styles)
+        if layout.sweep is not None:
+            self._update_sweep()
+
+    def _update_sweep(self) -> None:
+        runs = self.swept_runs
+        self.evaluations.refresh(runs)
+        members = partial(self.evaluations.members, runs)
+        key = self.evaluations.members_key(runs)
+        self.query_one(SweepPanel).show(key, members, self.app.theme_variables)
 
     def _update_chart(
         self, runs: Sequence[RunSnapshot], names: dict[str, str], styles: Sequence[SeriesStyle]
@@ -208,11 +230,13 @@ class CompareScreen(WhyActionsMixin, ChartActionsMixin, EpochActionsMixin):
         )
 
     def _update_bars(self, runs: Sequence[RunSnapshot]) -> None:
+        if self.view == "sweep" and runs:
+            runs = self.swept_runs
         datasets = ", ".join(dict.fromkeys(run.data_title for run in runs))
         top = title_and_tabs(
             "compare",
             f"{pluralize(len(runs), 'run')} · {datasets}" if runs else "",
-            [(str(("all", *VIEWS).index(one)), one) for one in self._available_views],
+            [(VIEW_KEYS[one], one) for one in self._available_views],
             self.view,
             self.size.width,
         )
@@ -300,9 +324,13 @@ class CompareScreen(WhyActionsMixin, ChartActionsMixin, EpochActionsMixin):
         """Read new evaluations, which come without a snapshot because only this screen shows them."""
         if not self.is_current:
             return
-        if (self.view in ("all", "numbers") and self.evaluations.refresh(self.runs)) or (
-            self.view == "why" and self.why_changed()
-        ):
+        if self.view == "why":
+            changed = self.why_changed()
+        elif self.view in ("all", "numbers", "sweep"):
+            changed = self.evaluations.refresh(self.swept_runs if self.view == "sweep" else self.runs)
+        else:
+            changed = False
+        if changed:
             self.update()
 
     def _redraw(self) -> None:
@@ -313,7 +341,9 @@ class CompareScreen(WhyActionsMixin, ChartActionsMixin, EpochActionsMixin):
 def compare_hints(screen: Screen[Any], view: str, *, playing: bool) -> list[KeyHint]:
     """Return the hints for a view, with the keys as they are bound now."""
     words = {"compare.next_view": "view"}
-    if view not in ("numbers", "why"):
+    if view == "sweep":
+        words |= {"compare.metric": "metric", "compare.setting": "setting", "compare.log_x": "log x"}
+    elif view not in ("numbers", "why"):
         words |= {"compare.later": "epoch", "compare.play": "pause" if playing else "play"}
     if view in ("all", "curves"):
         words |= {
@@ -332,7 +362,7 @@ def compare_hints(screen: Screen[Any], view: str, *, playing: bool) -> list[KeyH
         words["compare.judge"] = "evaluate"
     if view == "why":
         words |= {"compare.judge": "explain", "compare.down": "scroll"}
-    if view not in ("curves", "levels", "why"):
+    if view not in ("curves", "levels", "why", "sweep"):
         words["compare.down"] = "scroll" if view == "numbers" else "noises"
         words["compare.right"] = "runs"
     if view == "all":
