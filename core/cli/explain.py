@@ -47,9 +47,9 @@ def command(
 ) -> None:
     """Explain why runs are worse than the best of them.
 
-    Each checkpoint is sampled in several ways: as its settings say, from real noised images, with more network calls,
-    and without added noise. What each mends, and the noise error of the network, name the causes. The samples are kept
-    with the run, so that a second call takes no time.
+    Each checkpoint is sampled in several ways: as its settings say, from real noised images, with more network
+    calls, and without added noise. What each improves, and the noise error of the network, name the causes. The
+    kinds of the samples are kept with the run, so that a second call takes no time.
 
     RUN is an id, an unambiguous prefix of one, the path of a run's folder, latest, the name of a group, or a
     folder of runs. Without one, the newest group is explained.
@@ -156,6 +156,6 @@ def _run_json(run: "RunExplanation") -> dict[str, Any]:
         "difference": run.decomposition.total,
         "parts": dict(run.decomposition.parts),
         "shares": dict(run.decomposition.shares),
-        "ways": run.ways,
+        "variants": run.variants,
         "causes": [msgspec.to_builtins(cause) for cause in run.causes],
     }

@@ -5,7 +5,7 @@ samples that pass the tests of shape and are of kind k (a decile of the real are
 real images, it is 1 - sum_k min(s_k, r_k) / sum_k r_k: 0 where samples are like real images, 1 where none is.
 
 Two things are changed, alone and together: sampling starts from real noised images, and it takes several times as many
-calls. What is mended by either is the part of start or steps, each averaged over the order of the two changes (Shapley
+calls. What either improves is the part of start or steps, each averaged over the order of the two changes (Shapley
 1953). What is still missing with both is the network's. The three parts add up to the distance, and the parts of a
 difference between two runs to that difference.
 """
@@ -17,7 +17,7 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from core.runs.interventions import Drawn, Interventions, Way
+from core.runs.interventions import Interventions, SampleKinds, Variant
 from core.statistics.estimate import Estimate
 
 Array = NDArray[np.float64]
@@ -27,7 +27,7 @@ PARTS: Final[tuple[Part, ...]] = ("start", "steps", "network")
 KINDS: Final = 10
 RESAMPLES: Final = 2000
 _ALPHA: Final = 0.05
-_FACTORS: Final[tuple[Way, ...]] = ("own", "images", "finer", "images+finer")
+_FACTORS: Final[tuple[Variant, ...]] = ("own", "images", "finer", "images+finer")
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,17 +35,17 @@ class Distances:
     """Distances of one checkpoint's samples from the data; index 0 is measured, the others are of resampled samples.
 
     Attributes:
-        ways: [1 + R] by way of sampling.
+        variants: [1 + R] by way of sampling.
         real: [1 + R], of as many training images, which is what chance alone leaves.
     """
 
-    ways: dict[Way, Array]
+    variants: dict[Variant, Array]
     real: Array
 
     @property
     def parts(self) -> dict[Part, Array]:
         """The distance of ``own`` above `real`, taken apart."""
-        own, images, finer, both = (self.ways[way] for way in _FACTORS)
+        own, images, finer, both = (self.variants[way] for way in _FACTORS)
         start = (own - images + finer - both) / 2
         steps = (own - finer + images - both) / 2
         return {"start": start, "steps": steps, "network": both - self.real}
@@ -71,7 +71,7 @@ def distances(interventions: Interventions, *, seed: int = 0) -> Distances:
     )
 
 
-def _shares(drawn: Drawn, rows: NDArray[np.int64]) -> Array:
+def _shares(drawn: SampleKinds, rows: NDArray[np.int64]) -> Array:
     """Return the share of each kind among all samples, [R, KINDS]."""
     kinds = np.asarray(drawn.kinds)[rows]
     return np.stack([(kinds == kind).mean(axis=1) for kind in range(KINDS)], axis=1)

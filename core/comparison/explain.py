@@ -46,7 +46,7 @@ class Subject:
         label: short name.
         config: its configuration.
         epochs: its epochs.
-        interventions: its samples in several ways.
+        interventions: its samples in several variants.
     """
 
     label: str
@@ -82,7 +82,7 @@ class RunExplanation:
         label: the run.
         versus: the run that it is compared with; empty for real images.
         distance: share of the real images' kinds that the samples miss.
-        ways: distance by way of sampling.
+        variants: distance by way of sampling.
         decomposition: its distance, or the difference, in parts.
         causes: most important first.
         text: the first sentence.
@@ -91,7 +91,7 @@ class RunExplanation:
     label: str
     versus: str
     distance: Estimate
-    ways: dict[str, float]
+    variants: dict[str, float]
     decomposition: Decomposition
     causes: tuple[Cause, ...]
     text: str
@@ -112,7 +112,7 @@ def explain(subjects: Sequence[Subject]) -> Explanation:
         subjects: at least one run; all with as many samples.
     """
     measured = [(subject, distances(subject.interventions)) for subject in subjects]
-    measured.sort(key=lambda pair: float(pair[1].ways["own"][0]))
+    measured.sort(key=lambda pair: float(pair[1].variants["own"][0]))
     best = measured[0]
     explained = [_explain_run(best, None, tests=1)]
     explained += [_explain_run(pair, best, tests=len(measured) - 1) for pair in measured[1:]]
@@ -138,8 +138,8 @@ def _explain_run(
     return RunExplanation(
         subject.label,
         versus,
-        estimate(measured.ways["own"]),
-        {way: float(values[0]) for way, values in measured.ways.items()},
+        estimate(measured.variants["own"]),
+        {way: float(values[0]) for way, values in measured.variants.items()},
         decomposition,
         found,
         _headline(subject.label, versus, measured, decomposition),
@@ -147,7 +147,7 @@ def _explain_run(
 
 
 def _headline(label: str, versus: str, measured: Distances, decomposition: Decomposition) -> str:
-    total, own = decomposition.total, float(measured.ways["own"][0])
+    total, own = decomposition.total, float(measured.variants["own"][0])
     if not decomposition.is_distinguishable:
         other = versus or "real images"
         return f"{label}: not distinguishable from {other} (difference {_interval(total)})."
@@ -166,7 +166,7 @@ def _part(
 ) -> Cause:
     subject, measured = run
     effect, share = decomposition.parts[part], decomposition.shares.get(part)
-    numbers: dict[str, float | None] = {"distance": float(measured.ways["own"][0])}
+    numbers: dict[str, float | None] = {"distance": float(measured.variants["own"][0])}
     if part == "start":
         text = _start_text(subject, measured, numbers)
     elif part == "steps":
@@ -186,17 +186,17 @@ _PART_WORDS: Final[dict[Part, str]] = {
 
 def _start_text(subject: Subject, measured: Distances, numbers: dict[str, float | None]) -> str:
     amplitude = float(np.sqrt(_schedule(subject.config).terminal_alpha_bar))
-    own, images = (float(measured.ways[way][0]) for way in ("own", "images"))
+    own, images = (float(measured.variants[way][0]) for way in ("own", "images"))
     numbers |= {"terminal_amplitude": amplitude, "images": images}
     text = (
         f"{amplitude:.0%} of the image's amplitude is left at the last timestep, and sampling starts without it. "
         f"From real noised images it misses {images:.0%} instead of {own:.0%}"
     )
     advice = " schedule.zero_terminal_snr trains without this fault."
-    if "gaussian" in measured.ways:
-        gaussian = float(measured.ways["gaussian"][0])
+    if "gaussian" in measured.variants:
+        gaussian = float(measured.variants["gaussian"][0])
         numbers["gaussian"] = gaussian
-        if is_above_zero(estimate(measured.ways["own"] - measured.ways["gaussian"])):
+        if is_above_zero(estimate(measured.variants["own"] - measured.variants["gaussian"])):
             return f"{text}, from a Gaussian with their mean and covariance {gaussian:.0%} (--start gaussian).{advice}"
         text += ", and a Gaussian with their mean and covariance does not help"
     return f"{text}.{advice}"
@@ -204,7 +204,7 @@ def _start_text(subject: Subject, measured: Distances, numbers: dict[str, float 
 
 def _steps_text(subject: Subject, measured: Distances, numbers: dict[str, float | None]) -> str:
     interventions = subject.interventions
-    own, finer = (float(measured.ways[way][0]) for way in ("own", "finer"))
+    own, finer = (float(measured.variants[way][0]) for way in ("own", "finer"))
     numbers |= {
         "finer": finer,
         "calls": float(interventions.steps),
@@ -218,13 +218,13 @@ def _steps_text(subject: Subject, measured: Distances, numbers: dict[str, float 
 
 def _added_noise(subject: Subject, measured: Distances) -> Cause | None:
     """Return the noise that the sampler adds as a cause, if samples without it are clearly better."""
-    if "quiet" not in measured.ways:
+    if "quiet" not in measured.variants:
         return None
-    effect = measured.ways["own"] - measured.ways["quiet"]
+    effect = measured.variants["own"] - measured.variants["quiet"]
     found = estimate(effect)
     if not is_above_zero(found):
         return None
-    own, quiet = (float(measured.ways[way][0]) for way in ("own", "quiet"))
+    own, quiet = (float(measured.variants[way][0]) for way in ("own", "quiet"))
     calls, sampler = subject.interventions.steps, subject.interventions.sampler
     text = (
         f"The noise that {sampler} adds has the wrong variance for {calls} calls: without it, with as many calls, "
@@ -269,7 +269,7 @@ def _network_text(
     numbers: dict[str, float | None],
 ) -> str:
     subject, measured = run
-    both = float(measured.ways["images+finer"][0])
+    both = float(measured.variants["images+finer"][0])
     finer = subject.interventions.finer_steps
     numbers["images_and_finer"] = both
     texts = [f"Even from real noised images and with {finer} calls it misses {both:.0%}."]

@@ -17,7 +17,7 @@ from core.evaluation.metrics.noise_error import noise_error
 from core.evaluation.sampling import draw_samples, to_unit
 from core.evaluation.starts import make_start
 from core.runs import RunDirectory
-from core.runs.interventions import Drawn, Interventions, Way
+from core.runs.interventions import Interventions, SampleKinds, Variant
 from core.sampling_names import SAMPLERS_WITH_ETA, StartName
 from core.training.checkpoint import LoadedModel, load_model, read_checkpoint
 
@@ -89,7 +89,7 @@ def intervene(
     sample = loaded.config.sample
     count = min(count, len(evaluator.heldout))
     more = replace(sample, steps=finer_steps(loaded.config), levels=None)
-    ways: dict[Way, tuple[SampleConfig, StartName]] = {
+    variants: dict[Variant, tuple[SampleConfig, StartName]] = {
         "own": (sample, "noise"),
         "images": (sample, "images"),
         "gaussian": (sample, "gaussian"),
@@ -97,8 +97,8 @@ def intervene(
         "images+finer": (more, "images"),
     }
     if (without := quiet(sample)) is not None:
-        ways["quiet"] = (without, "noise")
-    drawn = _draw(loaded, evaluator, ways, count, seed)
+        variants["quiet"] = (without, "noise")
+    drawn = _draw(loaded, evaluator, variants, count, seed)
     with evaluator.stage("measuring noise errors", "images") as progress:
         _, curves = noise_error(
             loaded,
@@ -132,13 +132,16 @@ def intervene(
 def _draw(
     loaded: LoadedModel,
     evaluator: Evaluator,
-    ways: dict[Way, tuple[SampleConfig, StartName]],
+    variants: dict[Variant, tuple[SampleConfig, StartName]],
     count: int,
     seed: int,
-) -> dict[Way, NDArray[np.float32]]:
-    runs = {way: replace_config(loaded, config=replace(loaded.config, sample=ways[way][0])) for way in ways}
+) -> dict[Variant, NDArray[np.float32]]:
+    runs = {
+        way: replace_config(loaded, config=replace(loaded.config, sample=variants[way][0]))
+        for way in variants
+    }
     calls = {way: own_steps(run.config) for way, run in runs.items()}
-    drawn: dict[Way, NDArray[np.float32]] = {}
+    drawn: dict[Variant, NDArray[np.float32]] = {}
     with evaluator.stage("sampling in several ways", "network calls") as progress:
         for way, run in runs.items():
             before = sum(calls[earlier] for earlier in drawn)
@@ -147,11 +150,11 @@ def _draw(
                 progress(before + own * done // total, sum(calls.values()))
 
             start = make_start(
-                ways[way][1], evaluator.images, run.diffusion, run.diffusion.timesteps - 1, seed=seed
+                variants[way][1], evaluator.images, run.diffusion, run.diffusion.timesteps - 1, seed=seed
             )
             drawn[way] = to_unit(draw_samples(run, count, seed=seed, start=start, progress=report))
     return drawn
 
 
-def _reduce(evaluator: Evaluator, images: NDArray[np.float32]) -> Drawn:
-    return Drawn(kinds=evaluator.kinds(images).tolist(), brightness=float(images.mean()))
+def _reduce(evaluator: Evaluator, images: NDArray[np.float32]) -> SampleKinds:
+    return SampleKinds(kinds=evaluator.kinds(images).tolist(), brightness=float(images.mean()))

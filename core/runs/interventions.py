@@ -15,7 +15,7 @@ FORMAT_VERSION: Final = 1
 FILE_NAME: Final = "interventions.json"
 SIZE_LIMIT: Final = 1 << 24
 
-Way = Literal["own", "images", "gaussian", "finer", "images+finer", "quiet"]
+Variant = Literal["own", "images", "gaussian", "finer", "images+finer", "quiet"]
 """A way to draw samples of a checkpoint.
 
 - ``own``: as the run's settings say.
@@ -27,7 +27,7 @@ Way = Literal["own", "images", "gaussian", "finer", "images+finer", "quiet"]
 """
 
 
-class Drawn(msgspec.Struct, frozen=True, kw_only=True):
+class SampleKinds(msgspec.Struct, frozen=True, kw_only=True):
     """N samples, each reduced to its kind, the decile of held-out images that it belongs to.
 
     Attributes:
@@ -40,7 +40,7 @@ class Drawn(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Interventions(msgspec.Struct, frozen=True, kw_only=True):
-    """Samples of one checkpoint in several ways.
+    """Samples of one checkpoint in several variants.
 
     Attributes:
         created: ISO 8601, UTC.
@@ -53,7 +53,7 @@ class Interventions(msgspec.Struct, frozen=True, kw_only=True):
         sampling: all settings of the run's own sampling.
         steps: network calls of the run's own sampling.
         finer_steps: network calls of ``finer``.
-        drawn: by `Way`.
+        drawn: by `Variant`.
         real: as many training images.
         copies: share of the ``own`` samples that are near copies of training images.
         copy_z: how many standard errors that is above held-out images.
@@ -72,8 +72,8 @@ class Interventions(msgspec.Struct, frozen=True, kw_only=True):
     sampling: dict[str, object]
     steps: int
     finer_steps: int
-    drawn: dict[Way, Drawn]
-    real: Drawn
+    drawn: dict[Variant, SampleKinds]
+    real: SampleKinds
     copies: float | None = None
     copy_z: float | None = None
     measure: Literal["area", "brightness"] = "area"

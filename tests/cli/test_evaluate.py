@@ -395,7 +395,6 @@ def test_a_run_is_compared_by_what_was_evaluated(command, capsys):
     capsys.readouterr()
     assert run_command(["compare", "--json"]) == 0
     (row,) = json.loads(capsys.readouterr().out)["rows"]
-    kept = latest_evaluation(run)
-    assert kept is not None
+    assert (kept := latest_evaluation(run)) is not None
     assert row["metrics"]["copies"] == msgspec.to_builtins(kept.metrics["copies"])
     assert RunStore("runs").runs() == [run]

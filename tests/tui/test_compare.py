@@ -64,7 +64,7 @@ async def test_a_small_terminal_shows_one_part_at_a_time_and_nothing_is_cut_off(
         assert screen.view == "numbers"
         assert "terminal" in driven.text()
         assert "schedule.name" in driven.text()
-        await driven.press("tab", "tab", "tab")
+        await driven.press("tab", "tab", "tab", "tab")
         assert screen.view == "curves"
         for widget in screen.query("*"):
             if widget.display and widget.size:
@@ -85,7 +85,7 @@ async def test_a_digit_shows_one_part_alone_and_again_all(tmp_path: Path) -> Non
         assert screen.view == "all"
         await driven.press("tab", "tab")
         assert screen.view == "images"
-        await driven.press("tab", "tab", "tab", "tab")
+        await driven.press("tab", "tab", "tab", "tab", "tab")
         assert screen.view == "all"
 
 
@@ -326,7 +326,7 @@ async def test_the_same_comparison_fits_after_the_terminal_has_changed(tmp_path:
 
 async def test_help_lists_every_key_of_the_comparison(tmp_path: Path) -> None:
     five_runs(tmp_path)
-    async with dashboard(tmp_path, (120, 60)) as driven:
+    async with dashboard(tmp_path, (120, 70)) as driven:
         await compare(driven)
         await driven.press("question_mark")
         text = driven.text()

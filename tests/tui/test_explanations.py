@@ -27,11 +27,11 @@ WAYS: tuple[dict[str, float], ...] = (
 """The best run, one like it, one sampled in too few steps, and one with a broken start."""
 
 
-def keep(run: RunDirectory, ways: dict[str, float] | None = None, **changes: Any) -> None:
+def keep(run: RunDirectory, variants: dict[str, float] | None = None, **changes: Any) -> None:
     """Keep interventions with a run, as they are after its last epoch."""
     config = run.read().config
     sampling = msgspec.json.decode(msgspec.json.encode(config.sample))
-    made = subject(config.schedule.name, ways).interventions  # type: ignore[arg-type]  # names
+    made = subject(config.schedule.name, variants).interventions  # type: ignore[arg-type]  # names
     write_interventions(run, msgspec.structs.replace(made, **{"epoch": 40, "sampling": sampling} | changes))
 
 
@@ -41,8 +41,8 @@ def explained(root: Path) -> list[RunDirectory]:
     for run in runs:
         run.checkpoint.parent.mkdir(exist_ok=True)
         run.checkpoint.touch()
-    for run, ways in zip(runs, WAYS, strict=False):
-        keep(run, ways)
+    for run, variants in zip(runs, WAYS, strict=False):
+        keep(run, variants)
     return runs
 
 

@@ -21,10 +21,15 @@ WITH_TORCH = (
     *(
         f"core.evaluation.{name}"
         for name in (
+            "cross",
+            "epoch_quality",
+            "interventions",
             "preprocess",
             "sampling",
+            "starts",
             "metrics.denoising",
             "metrics.likelihood",
+            "metrics.noise_error",
             "metrics.predicted_noise",
             "metrics.reconstruction",
         )

@@ -8,13 +8,13 @@ from core.comparison.explain import Explanation, RunExplanation, Subject, explai
 from core.config import RunConfig
 from core.config.load import decode
 from core.runs import EpochRecord
-from core.runs.interventions import Drawn, Interventions, Way
+from core.runs.interventions import Interventions, SampleKinds, Variant
 from core.statistics.noise_error import Array
 
 COUNT = 256
 GOOD = 0.9
 """Share of the samples of a good way that pass."""
-ALL_WAYS: dict[Way, float] = {
+ALL_VARIANTS: dict[Variant, float] = {
     "own": GOOD,
     "images": GOOD,
     "gaussian": GOOD,
@@ -27,17 +27,17 @@ def config(**train: object) -> RunConfig:
     return decode({"data": {"dataset": "high"}, "train": train}, RunConfig, source="test")
 
 
-def drawn(passed: float, *, narrow: bool = False, seed: int = 0) -> Drawn:
+def drawn(passed: float, *, narrow: bool = False, seed: int = 0) -> SampleKinds:
     """Samples of which a share passes, of all kinds, or of half of them."""
     rng = np.random.default_rng(seed)
     kinds = rng.permutation(np.arange(COUNT) % (5 if narrow else 10))
     kinds[rng.permutation(COUNT)[: round((1 - passed) * COUNT)]] = -1
-    return Drawn(kinds=kinds.tolist(), brightness=0.2)
+    return SampleKinds(kinds=kinds.tolist(), brightness=0.2)
 
 
 def subject(
     label: str,
-    changes: dict[Way, float] | None = None,
+    changes: dict[Variant, float] | None = None,
     *,
     train: dict[str, object] | None = None,
     heldout: tuple[float, ...] = (0.08, 0.0799),
@@ -59,7 +59,7 @@ def subject(
 
     found = {
         way: drawn(share, seed=number)
-        for number, (way, share) in enumerate((ALL_WAYS | (changes or {})).items())
+        for number, (way, share) in enumerate((ALL_VARIANTS | (changes or {})).items())
     }
     interventions = Interventions(
         created="2026-01-01T00:00:00Z",
@@ -121,7 +121,7 @@ def test_noise_of_a_wrong_variance_is_named_before_the_steps_that_would_also_men
 
 
 def test_a_network_that_was_trained_too_little_is_named_first() -> None:
-    bad: dict[Way, float] = dict.fromkeys(ALL_WAYS, 0.4)
+    bad: dict[Variant, float] = dict.fromkeys(ALL_VARIANTS, 0.4)
     run = last(subject("best"), subject("early", bad, train={"epochs": 1}, heldout=(0.2, 0.15), curve=1.5))
     assert run.causes[0].name == "network"
     text = run.causes[0].text
@@ -155,7 +155,7 @@ def test_the_parts_of_a_distance_and_of_a_difference_add_up() -> None:
 def test_samples_of_half_of_the_kinds_miss_half_of_them() -> None:
     made = subject("narrow").interventions
     made.drawn["own"] = drawn(0.95, narrow=True)
-    found = estimate(distances(made).ways["own"])
+    found = estimate(distances(made).variants["own"])
     assert found.value == pytest.approx(0.5, abs=0.03)
 
 

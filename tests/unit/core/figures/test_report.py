@@ -231,8 +231,8 @@ def test_provenance_says_how_many_runs_each_value_is_of(tmp_path):
     ]
 
 
-def keep_interventions(runs, *ways):
-    for run, changes in zip(runs, ways, strict=False):
+def keep_interventions(runs, *variants):
+    for run, changes in zip(runs, variants, strict=False):
         made = subject("", changes).interventions
         sampling = msgspec.json.decode(msgspec.json.encode(run.read().config.sample))
         write_interventions(run, msgspec.structs.replace(made, epoch=3, sampling=sampling))

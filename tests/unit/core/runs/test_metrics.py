@@ -7,12 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import msgspec
 import numpy as np
 import pytest
 
 from core.runs import EpochRecord, MetricsTail, MetricsWriter, State
-from core.statistics.noise_error_bins import BINS, NoiseErrorBins
 from tests.support import fake_runs
 
 NAN = float("nan")
@@ -386,24 +384,3 @@ def test_a_tail_of_epochs_only_has_the_same_epochs_and_no_losses(tmp_path: Path)
         assert len(whole.epochs) == 5
         assert (len(whole.losses), len(epochs.losses)) == (360, 0)
     assert whole.damaged == epochs.damaged == 1
-
-
-def test_the_noise_error_of_an_epoch_is_read_back_and_other_bins_are_left_out(path: Path) -> None:
-    images, error = (0, *range(1, BINS)), (0.0, *(0.5**index for index in range(1, BINS)))
-    log_snr = (0.0, *(index - 8.0 for index in range(1, BINS)))
-    bins = NoiseErrorBins(images, log_snr, error)
-    line = json.dumps({"k": "e", "e": 3, "s": 9, "t": 1, "noise": {"n": [1], "x": [0.5], "m": [None]}})
-    with MetricsWriter(path) as writer:
-        writer.append_epoch(msgspec.structs.replace(record(1, 5), noise_error=bins))
-        writer.append_epoch(record(2, 7))
-    with path.open("a") as file:
-        file.write(line + "\n")
-    tail = MetricsTail(path, epochs_only=True)
-    tail.poll()
-    first, second, third = (record.noise_error for record in tail.epochs)
-    assert (second, third, tail.damaged) == (None, None, 0)
-    assert first is not None
-    assert (first.images, first.log_snr) == (images, log_snr)
-    assert first.error == pytest.approx(error, rel=1e-5)
-    assert np.isnan(first.errors_by_bin()[0])
-    assert len(first.curve()[0]) == BINS - 1
