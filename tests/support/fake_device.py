@@ -11,7 +11,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 from unittest import mock
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch._subclasses import fake_tensor
 from torch._subclasses.fake_tensor import FakeTensorMode, unset_fake_temporarily
@@ -244,9 +246,8 @@ def _drawing(draw: Callable[..., Tensor]) -> Callable[..., Tensor]:
 class FakeProcess(SingleProcess):
     """A process of which no number is ever fetched."""
 
-    def flush(self, losses: list[Tensor]) -> list[float]:
-        torch.stack(losses)
-        return [0.0] * len(losses)
+    def flush(self, records: list[Tensor]) -> NDArray[np.float32]:
+        return np.zeros(torch.stack(records).shape, dtype=np.float32)
 
     def all_reduce_sum(self, part: Tensor) -> float:
         return 0.0
@@ -310,7 +311,7 @@ def fake_device(kind: str) -> Iterator[Guard]:
         guard = Guard(kind)
         capture = FakeCapture(guard)
         stack.enter_context(mock.patch("core.training.captured_step.CudaCapture", return_value=capture))
-        stack.enter_context(mock.patch("core.training.loop.build_network", _real_network))
+        stack.enter_context(mock.patch("core.training.network.build_network", _real_network))
         handlers = {torch.ops.prim.device.default: _device_for_cpp}
         stack.enter_context(mock.patch.dict(fake_tensor._DISPATCH_META_HANDLERS, handlers))
         stack.enter_context(_FakeMode(kind))

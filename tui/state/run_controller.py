@@ -117,7 +117,7 @@ class RunController:
         finally:
             waiting = [run.run for run in runs if run in ended or run.state is State.QUEUED]
             if waiting:
-                start(waiting, device=self.device, slots=self.slots)
+                start(waiting, wake=lambda root: self.wake())
         if len(ended) == 1:
             return f"{ended[0].label}: queued again"
         if ended:

@@ -1,7 +1,7 @@
 """Start and stop of runs by the engine that each of them names."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -22,13 +22,20 @@ _ARRAYS_NAMED: Final = 8
 """Arrays that the line of a submission names; a queue of Slurm lists all."""
 
 
-def start(runs: Sequence[RunDirectory], *, device: str = "auto", slots: int | None = None) -> list[str]:
+def start(
+    runs: Sequence[RunDirectory],
+    *,
+    device: str = "auto",
+    slots: int | None = None,
+    wake: Callable[[Path], object] | None = None,
+) -> list[str]:
     """Have queued runs started, each by its engine. A run whose job is in its engine's queue already stays there.
 
     Args:
         runs: the runs, of any folders; those that are not queued are skipped, except that the local queue is woken.
         device: for the local engine.
         slots: for the local engine.
+        wake: starts the local queue of a folder; `ensure_runner` unless given.
 
     Returns:
         A line for each submission to another engine.
@@ -50,7 +57,10 @@ def start(runs: Sequence[RunDirectory], *, device: str = "auto", slots: int | No
         config = msgspec.json.decode(settings, type=LaunchConfig)
         lines += _submit(root, config, found)
     for root in local:
-        ensure_runner(root, device, slots)
+        if wake is not None:
+            wake(root)
+        else:
+            ensure_runner(root, device, slots)
     return lines
 
 

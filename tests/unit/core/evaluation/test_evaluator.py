@@ -189,7 +189,7 @@ def test_data_that_cannot_be_written_beside_are_fitted_each_time(triangles, tmp_
 
 def test_images_of_other_things_have_no_shape_but_a_distribution(holiday):
     evaluator = Evaluator(holiday)
-    assert evaluator.groups == ("distribution", "novelty", "likelihood", "reconstruction")
+    assert evaluator.groups == ("distribution", "novelty", "likelihood", "noise", "reconstruction")
     metrics, curves = evaluator.evaluate(unit(holiday.train[:20]))
     assert set(metrics) == {"density", "coverage", "mmd", "sliced_wasserstein", "copy_z", "copies"}
     assert curves == {}

@@ -15,7 +15,7 @@ from core.runs.noise_errors import (
     schedule_bounds,
     worse_than_linear,
 )
-from core.schedules import make_schedule
+from core.schedules import ALL_NAMES, make_schedule
 from tests.support.networks import load, process
 
 SIZE = 8
@@ -133,8 +133,8 @@ def test_a_diverged_network_and_old_evaluations_have_no_curves():
 def test_the_bound_is_predicted_for_every_built_in_schedule(best):
     own = ScheduleConfig(timesteps=60, beta_start=0.01, beta_end=0.3)
     found = schedule_bounds(best, own)
-    assert [bound.name for bound in found] == ["linear", "sine", "x^1.5", "x^2", "x^10", "cosine", "sigmoid"]
-    assert [bound.own for bound in found] == [True, *[False] * 6]
-    assert [bound.name for bound in found if bound.extrapolated] == ["cosine"]
+    assert [bound.name for bound in found] == [name for name in ALL_NAMES if name != "custom"]
+    assert [bound.own for bound in found] == [True, *[False] * 8]
+    assert [bound.name for bound in found if bound.extrapolated] == ["cosine", "flow", "edm"]
     for bound in found:
         assert bound.parts["optimal"].total <= min(part.total for part in bound.parts.values()) + 1e-9

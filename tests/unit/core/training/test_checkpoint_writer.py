@@ -18,6 +18,7 @@ from core.training.checkpoint import Position, has_checkpoint, read_checkpoint
 from core.training.checkpoint_writer import CheckpointWriter, take_snapshot
 from core.training.distributed import SingleProcess
 from core.training.loop import Trainer
+from core.training.noise_error import SUMS
 from core.training.worker import Worker
 from tests.support.fake_runs import make_run
 from tests.support.tiny_runs import make_tiny_set, new_tiny_run, train_here
@@ -65,7 +66,7 @@ def test_a_hundred_short_epochs_write_two_checkpoints(
     def train_step(trainer: Trainer, order: torch.Tensor) -> torch.Tensor:
         trainer.step += 1
         trainer.batch += 1
-        return torch.tensor(0.5)
+        return torch.full((1 + SUMS,), 0.5)
 
     monkeypatch.setattr(Trainer, "_train_step", train_step)
     monkeypatch.setattr(Trainer, "heldout_loss", lambda *_: 0.5)
