@@ -23,7 +23,8 @@ from tests.support.fake_runs import LIVE_PROCESS, make_run
 RUN_KEYS = {
     *("id", "path", "group", "created", "recipe", "dataset", "schedule", "seed", "tags"),
     *("state", "epoch", "epochs", "step", "steps", "loss", "heldout", "images_per_second", "elapsed"),
-    *("device", "threads", "precision", "images", "message", "error", "engine", "job", "queue", "copy_of"),
+    *("device", "threads", "precision", "images", "best", "ended_by", "ending", "message", "error"),
+    *("engine", "job", "queue", "copy_of"),
 }
 
 

@@ -93,7 +93,7 @@ def test_an_installed_wheel_works_in_an_empty_folder(python, installed, tmp_path
     assert python("-c", "import core; print(core.__file__)").strip() == str(
         installed / "core" / "__init__.py"
     )
-    assert len(python("-m", "core", "schedules").splitlines()) == 8
+    assert len(python("-m", "core", "schedules").splitlines()) == 10
     assert "thesis" in python("-c", "from core.recipes import list_recipes; print(list_recipes())")
     assert (
         python("-c", "from core.recipes import load_recipe; print(len(load_recipe('quick').configs))")
@@ -131,7 +131,8 @@ def test_the_constraints_are_within_the_ranges_and_cover_every_dependency():
     from packaging.requirements import Requirement
 
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    extras = project["optional-dependencies"].values()
+    # Ray is left to the cluster, all of whose machines must have the same version.
+    extras = [names for extra, names in project["optional-dependencies"].items() if extra != "ray"]
     needed = [Requirement(text) for text in [*project["dependencies"], *itertools.chain(*extras)]]
     lines = (ROOT / "constraints.txt").read_text().splitlines()
     pins = dict(line.split("==") for line in lines if line and not line.startswith("#"))

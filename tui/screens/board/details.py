@@ -141,7 +141,7 @@ def broad_lines(details: RunDetails, width: int, height: int) -> list[Content]:
     inner = width - 4
     name = Content.assemble(_title(details), "  ", (settings_line(config), "$text-muted"))
     lines = [[name.truncate(inner, ellipsis=True)]]
-    notes = data_notes(run)
+    notes = "; ".join(text for text in (data_notes(run), plateau_line(run)) if text)
     has_data_line = height >= _FULL_HEIGHT and bool(data_counts(run))
     notes_beside = notes and not has_data_line and not problem(run)
     if details.shown_epoch is not None:
@@ -159,9 +159,9 @@ def broad_lines(details: RunDetails, width: int, height: int) -> list[Content]:
         line = Content.assemble(("data    ", "$text-muted"), data_counts(run))
         if notes:
             line = Content.assemble(line, "  ", (notes, "$text-warning"))
-        if plateau := plateau_line(run):
-            line = Content.assemble(line, "  ", (plateau, "$text-warning"))
         lines.append([line.truncate(inner, ellipsis=True)])
+    elif notes_beside and details.shown_epoch is None:
+        lines.append([Content.styled(notes, "$text-warning").truncate(inner, ellipsis=True)])
     schedule = build_schedule(config.schedule)
     error = problem(run)
     if schedule is not None:

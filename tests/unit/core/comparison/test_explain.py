@@ -115,7 +115,7 @@ def test_too_few_steps_are_named_first() -> None:
     assert "10 network calls are too few for churn" in run.causes[0].text
 
 
-def test_noise_of_a_wrong_variance_is_named_before_the_steps_that_would_also_mend_it() -> None:
+def test_noise_of_a_wrong_variance_is_named_before_the_steps_that_would_help_too() -> None:
     run = last(subject("best"), subject("noisy", {"own": 0.3, "images": 0.3, "quiet": 0.85}))
     assert [cause.name for cause in run.causes] == ["added_noise", "steps"]
 
@@ -159,7 +159,7 @@ def test_samples_of_half_of_the_kinds_miss_half_of_them() -> None:
     assert found.value == pytest.approx(0.5, abs=0.03)
 
 
-def test_shares_of_parts_follow_what_each_change_mends() -> None:
+def test_shares_of_parts_follow_what_each_change_improves() -> None:
     shares: dict[Part, float] = decompose(
         distances(subject("a", {"own": 0.1, "images": 0.5, "finer": 0.5, "images+finer": 0.9}).interventions)
     ).shares
