@@ -132,7 +132,7 @@ def test_a_run_as_json_has_its_history_and_files(core, tmp_path):
         *("epoch", "step", "elapsed", "mean", "min", "max", "heldout", "images_per_second", "learning_rate"),
         "noise_error",
     }
-    assert set(found["files"]) == {"samples", "reverse", "checkpoint", "metrics", "log"}
+    assert set(found["files"]) == {"samples", "reverse", "checkpoint", "best_checkpoint", "metrics", "log"}
     assert [sheet["epoch"] for sheet in found["files"]["samples"]] == [1, 2, 3]
 
 
