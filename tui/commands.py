@@ -127,9 +127,7 @@ COMPARE: Final = (
     Command("compare.setting", "v", "setting(1)", "Sweep: take the next setting as x axis", 3),
     Command("compare.setting_back", "V", "setting(-1)", "Sweep: take the setting before as x axis"),
     Command("compare.denoise", "d", "denoise", "Watch the same runs turn noise into images", 6),
-    Command(
-        "compare.judge", "enter", "evaluate", "Evaluate runs that have not been evaluated, or explain them", 4
-    ),
+    Command("compare.judge", "enter", "evaluate", "Evaluate or explain the runs that lack it", 4),
     Command("compare.right", "full_stop,greater_than_sign", "columns(1)", "Show runs further right"),
     Command("compare.left", "comma,less_than_sign", "columns(-1)", "Show runs further left"),
 )

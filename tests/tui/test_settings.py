@@ -219,7 +219,7 @@ def test_default_keys_do_not_conflict() -> None:
         ("app.theme", "9", {}, "board.number_9"),
         ("log.down", "G", {}, "log.last"),
         ("log.down", "n", {}, ""),
-        ("compare.unit", "5", {}, ""),
+        ("compare.unit", "7", {}, ""),
         ("run.stop", "ctrl+c", {}, "always leaves"),
         ("new.start", "a", {}, "text in a form"),
         ("new.start", "ctrl+k", {}, ""),

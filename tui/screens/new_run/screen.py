@@ -7,7 +7,7 @@ from typing import ClassVar, Final
 
 from textual import events, on
 from textual.app import ComposeResult
-from textual.binding import BindingType
+from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
 from textual.screen import Screen
@@ -39,6 +39,15 @@ MIN_WIDTH_FOR_NOTES: Final = 120
 _CHOICE_NAMES: Final = {"true": "yes", "false": "no"}
 
 
+class _Form(VerticalScroll, inherit_bindings=False, can_focus=False):
+    """The fields. Up and down go from field to field, also where not all fit; only page keys scroll by themselves."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("pageup", "page_up", show=False),
+        Binding("pagedown", "page_down", show=False),
+    ]
+
+
 class NewRunScreen(Screen[list[RunConfig] | None]):
     """Asks for a run's settings, validates them as they are typed, and returns the configurations.
 
@@ -63,7 +72,7 @@ class NewRunScreen(Screen[list[RunConfig] | None]):
         title = f"new run  {like}" if self.initial_draft else "new run"
         yield Static(Content.styled(f" {title}", "bold $text-primary"), id="top")
         with Horizontal(id="body"):
-            with VerticalScroll(id="form", can_focus=False):
+            with _Form(id="form"):
                 yield from self._recipe_row()
                 yield from self._field_row(FIELDS[0])
                 with Horizontal(classes="row", id="schedules"):
