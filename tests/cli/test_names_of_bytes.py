@@ -62,6 +62,7 @@ def test_a_file_below_it_has_a_name_in_utf8_while_it_is_needed(folder: Path) -> 
         assert named == folder.parent / "c"
 
 
+@pytest.mark.slow
 def test_a_run_below_it_is_resumed_and_sampled(folder: Path, tmp_path: Path) -> None:
     def core(*words: str) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(

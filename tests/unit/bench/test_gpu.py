@@ -255,6 +255,7 @@ def test_settings_of_a_part_can_be_stored():
     assert msgspec.json.encode(gpu_parts.report_settings(("lean",), "cpu"))
 
 
+@pytest.mark.slow
 def test_a_run_is_trained_and_goes_on_from_its_checkpoint(tmp_path):
     record = Recorder("resume", tmp_path / "resume.json", 120, {})
     gpu_parts.resume(record, ("lean",), "cpu")

@@ -301,6 +301,7 @@ def test_a_strip_without_rows_of_equal_length_is_shown_as_far_as_it_goes(tmp_pat
     assert not missing_reasons(draw_figures(tmp_path)).keys() & {"5.3-reverse-noisy", "6.1-reverse-low"}
 
 
+@pytest.mark.slow
 def test_names_with_tex_s_signs_are_drawn_as_they_are(tmp_path: Path) -> None:
     dataset = "$100_{bills$"
     make_run_grid(tmp_path, datasets=(dataset, "a^b$c\\d$"), seeds=(1, 0), evaluated=True, images=True)
