@@ -21,7 +21,7 @@ from core.runs.progress import reporting_evaluation
 if TYPE_CHECKING:
     from core.comparison.explain import Explanation, RunExplanation, Subject
 
-DEFAULT_COUNT = 256
+DEFAULT_COUNT = 192
 MAX_WIDTH = 120
 UNWRAPPED = 1 << 20
 """Width of lines that go to a file or another program."""
