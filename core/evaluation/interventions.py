@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from core.config import RunConfig, SampleConfig
+from core.config.sampling_levels import sampling_calls, visited_timesteps
 from core.evaluation.evaluator import Evaluator, timestamp
 from core.evaluation.metrics.noise_error import noise_error
 from core.evaluation.sampling import draw_samples, to_unit
@@ -29,15 +30,9 @@ CURVE_IMAGES: Final = 96
 """Number of held-out images, and of training images, from which the noise error is measured."""
 
 
-def own_steps(config: RunConfig) -> int:
-    """Return the network calls of a run's own sampling."""
-    sample = config.sample
-    return len(sample.levels) if sample.levels is not None else sample.steps or config.schedule.timesteps
-
-
 def finer_steps(config: RunConfig) -> int:
     """Return the network calls of its finer sampling."""
-    return min(config.schedule.timesteps, max(FINER * own_steps(config), FINER_CALLS))
+    return min(config.schedule.timesteps, max(FINER * sampling_calls(config), FINER_CALLS))
 
 
 def quiet(config: SampleConfig) -> SampleConfig | None:
@@ -118,7 +113,7 @@ def intervene(
         seed=seed,
         sampler=sample.sampler,
         sampling=_sampling(loaded.config),
-        steps=own_steps(loaded.config),
+        steps=sampling_calls(loaded.config),
         finer_steps=finer_steps(loaded.config),
         drawn={way: _reduce(evaluator, images) for way, images in drawn.items()},
         real=_reduce(evaluator, real),
@@ -140,7 +135,7 @@ def _draw(
         way: replace_config(loaded, config=replace(loaded.config, sample=variants[way][0]))
         for way in variants
     }
-    calls = {way: own_steps(run.config) for way, run in runs.items()}
+    calls = {way: sampling_calls(run.config) for way, run in runs.items()}
     drawn: dict[Variant, NDArray[np.float32]] = {}
     with evaluator.stage("sampling in several ways", "network calls") as progress:
         for way, run in runs.items():
@@ -150,7 +145,7 @@ def _draw(
                 progress(before + own * done // total, sum(calls.values()))
 
             start = make_start(
-                variants[way][1], evaluator.images, run.diffusion, run.diffusion.timesteps - 1, seed=seed
+                variants[way][1], evaluator.images, run.diffusion, visited_timesteps(run.config)[0], seed=seed
             )
             drawn[way] = to_unit(draw_samples(run, count, seed=seed, start=start, progress=report))
     return drawn

@@ -14,7 +14,7 @@ import numpy as np
 
 from core.errors import UserError
 from core.statistics.noise_error import NoiseErrorCurve
-from core.statistics.proposals.even_steps import Array, Ends
+from core.statistics.proposals.even_steps import Array, Ends, refine
 
 _CANDIDATES: Final = 401
 _MAX_STEPS: Final = 64
@@ -33,9 +33,7 @@ def bound_optimum(curve: NoiseErrorCurve, ends: Ends, steps: int) -> Array:
         [K + 1] log SNRs, rising, both ends included.
     """
     if steps > _MAX_STEPS:
-        knots = bound_optimum(curve, ends, _MAX_STEPS)
-        levels: Array = np.interp(np.linspace(0, 1, steps + 1), np.linspace(0, 1, _MAX_STEPS + 1), knots)
-        return levels
+        return refine(bound_optimum(curve, ends, _MAX_STEPS), steps)
     candidates = ends.grid(_CANDIDATES)
     return candidates[cheapest_path(step_costs(curve, candidates), steps)]
 

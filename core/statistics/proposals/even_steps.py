@@ -41,6 +41,12 @@ class Ends:
         return np.linspace(self.noisy, self.clean, points)
 
 
+def refine(levels: Array, steps: int) -> Array:
+    """Interpolate levels, [n + 1], to the [steps + 1] levels of more steps, both ends included."""
+    refined: Array = np.interp(np.linspace(0, 1, steps + 1), np.linspace(0, 1, len(levels)), levels)
+    return refined
+
+
 def even_steps(density: Callable[[Array], Array], ends: Ends, steps: int) -> Array:
     """Place levels so that the integral of a density over the log SNR is the same in each step.
 

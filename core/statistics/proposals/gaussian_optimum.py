@@ -13,7 +13,7 @@ import numpy as np
 
 from core.statistics.gaussian_sampling import GaussianData
 from core.statistics.proposals.constant_rate import constant_rate
-from core.statistics.proposals.even_steps import Array, Ends
+from core.statistics.proposals.even_steps import Array, Ends, refine
 
 _KNOTS: Final = 24
 """Steps of the minimisation; more levels are interpolated between those of so many."""
@@ -34,9 +34,7 @@ def gaussian_optimum(data: GaussianData, ends: Ends, steps: int) -> Array:
         [K + 1] log SNRs, rising, both ends included.
     """
     if steps > _KNOTS:
-        knots = gaussian_optimum(data, ends, _KNOTS)
-        levels: Array = np.interp(np.linspace(0, 1, steps + 1), np.linspace(0, 1, _KNOTS + 1), knots)
-        return levels
+        return refine(gaussian_optimum(data, ends, _KNOTS), steps)
     if steps == 1:
         return np.array([ends.noisy, ends.clean])
     from scipy.optimize import minimize  # takes a tenth of a second to import

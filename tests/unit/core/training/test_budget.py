@@ -1,6 +1,5 @@
 """Budgets of steps and minutes: the schedule ends with them, whatever the training is resumed from."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +15,7 @@ from core.training.budget import Budget
 from core.training.checkpoint import read_checkpoint
 from core.training.distributed import SingleProcess
 from core.training.loop import StepsReport, Trainer
-from tests.support.tiny_runs import make_tiny_set, new_tiny_run, train_here
-
-
-@pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    monkeypatch.setenv("DDPM_DATA", str(tmp_path))
-    make_tiny_set(tmp_path)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield tmp_path
-    torch.set_num_threads(threads)
+from tests.support.tiny_runs import new_tiny_run, train_here
 
 
 def simulate(train: TrainConfig, batches: int, seconds_a_step: float, epoch_seconds: float = 0.0) -> Budget:

@@ -2,7 +2,7 @@
 
 import errno
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -21,7 +21,7 @@ from core.training.loop import Trainer
 from core.training.noise_error import SUMS
 from core.training.worker import Worker
 from tests.support.fake_runs import make_run
-from tests.support.tiny_runs import make_tiny_set, new_tiny_run, train_here
+from tests.support.tiny_runs import new_tiny_run, train_here
 
 POSITION = Position(
     epoch=1, batch=0, step=5, losses=[], elapsed=1.0, metrics_offset=0, channels=1, size=8, seeding="step"
@@ -31,16 +31,6 @@ POSITION = Position(
 @pytest.fixture
 def run(tmp_path: Path) -> RunDirectory:
     return make_run(tmp_path / "runs", state=State.QUEUED, epoch=0, images=False)
-
-
-@pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    monkeypatch.setenv("DDPM_DATA", str(tmp_path))
-    make_tiny_set(tmp_path)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield tmp_path
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture

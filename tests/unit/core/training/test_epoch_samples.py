@@ -1,14 +1,12 @@
 """Samples evaluated while training goes on: metrics in the record of their epoch, and nothing else changes."""
 
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
 import pytest
-import torch
 from click.testing import CliRunner
 
 from core.cli.runs import show
@@ -21,17 +19,7 @@ from core.evaluation.evaluator import evaluate_images
 from core.runs import MetricsTail, RunDirectory
 from core.training import epoch_samples
 from core.training.checkpoint import read_best_checkpoint
-from tests.support.tiny_runs import make_tiny_set, new_tiny_run, train_here
-
-
-@pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    monkeypatch.setenv("DDPM_DATA", str(tmp_path))
-    make_tiny_set(tmp_path)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield tmp_path
-    torch.set_num_threads(threads)
+from tests.support.tiny_runs import new_tiny_run, train_here
 
 
 def epochs_of(run: RunDirectory) -> MetricsTail:
