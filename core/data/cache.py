@@ -37,13 +37,15 @@ TRAIN_FILE: Final = "train.npy"
 HELDOUT_FILE: Final = "heldout.npy"
 TRAIN_VERTICES_FILE: Final = "train_vertices.npy"
 HELDOUT_VERTICES_FILE: Final = "heldout_vertices.npy"
+TRAIN_LABELS_FILE: Final = "train_labels.npy"
+HELDOUT_LABELS_FILE: Final = "heldout_labels.npy"
 _INSTALL_ATTEMPTS: Final = 10
 
 FileList = list[tuple[str, int, int]]
-Number = TypeVar("Number", np.uint8, np.float32)
+Number = TypeVar("Number", np.uint8, np.float32, np.uint16)
 
 
-class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """Content of `recipe.toml`, the description of the arrays beside it. It is written last."""
 
     fingerprint: str
@@ -53,6 +55,10 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     size: int
     notes: list[str]
     recipe: DataRecipe
+    classes: list[str] = []
+    """Names of the classes in order of index; empty without labels."""
+    label_stamp: str = ""
+    """Size and time of the file that the labels were read from, see `core.data.labels.label_stamp`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +72,9 @@ class CachedSet:
     train_vertices: NDArray[np.float32] | None
     heldout_vertices: NDArray[np.float32] | None
     """Corners [N, 3, 2] of triangles; None for a folder."""
+    train_labels: NDArray[np.uint16] | None = None
+    heldout_labels: NDArray[np.uint16] | None = None
+    """Class of each image [N]; None without labels."""
 
     def with_notes(self, notes: Iterable[str]) -> "CachedSet":
         """Return the set with more notes, about what is true now and was not saved with it."""
@@ -80,7 +89,7 @@ def fingerprint(recipe: DataRecipe, files: FileList) -> str:
         for key, value in msgspec.to_builtins(recipe).items()
         if key not in ("name", "description", "count", "heldout", "augment")
     }
-    for name in ("background", "white"):
+    for name in ("background", "white", "labels"):
         if settings[name] is None:
             del settings[name]  # sets made before there was such a setting keep their fingerprints
     settings["canvas"] = recipe.canvas or recipe.size
@@ -96,10 +105,19 @@ def set_dir(data_dir: Path, recipe: DataRecipe, digest: str) -> Path:
     return data_dir / f"{name}-{digest[:8]}"
 
 
-def open_set(folder: Path, digest: str, *, count: int, heldout: int) -> CachedSet | None:
+def open_set(
+    folder: Path, digest: str, *, count: int, heldout: int, label_stamp: str | None = None
+) -> CachedSet | None:
     """Open a set if it is complete, has this fingerprint and is large enough; otherwise None.
 
     A damaged set is None too, because it can be rebuilt.
+
+    Args:
+        folder: of the set.
+        digest: its fingerprint.
+        count: training images that are needed.
+        heldout: held-out images that are needed.
+        label_stamp: open only a set with labels of this stamp; None needs no labels.
 
     Raises:
         UserError: the machine cannot read it now. A set that may be intact must not be replaced.
@@ -108,26 +126,39 @@ def open_set(folder: Path, digest: str, *, count: int, heldout: int) -> CachedSe
         record = decode(read_toml(folder / RECORD_FILE), Record, source=str(folder / RECORD_FILE))
         if record.fingerprint != digest or record.count < count or record.heldout < heldout:
             return None
+        if label_stamp is not None and not (record.classes and record.label_stamp == label_stamp):
+            return None
         tile = (record.channels, record.size, record.size)
         train = _map_array(folder / TRAIN_FILE, (record.count, *tile), np.uint8)
         held = _map_array(folder / HELDOUT_FILE, (record.heldout, *tile), np.uint8)
+        labels = None, None
+        if record.classes:
+            labels = (
+                _map_labels(folder / TRAIN_LABELS_FILE, record.count, len(record.classes)),
+                _map_labels(folder / HELDOUT_LABELS_FILE, record.heldout, len(record.classes)),
+            )
         if record.recipe.kind == "folder":
-            return CachedSet(folder, record, train, held, None, None)
+            return CachedSet(folder, record, train, held, None, None, *labels)
         corners = _map_array(folder / TRAIN_VERTICES_FILE, (record.count, 3, 2), np.float32)
         held_corners = _map_array(folder / HELDOUT_VERTICES_FILE, (record.heldout, 3, 2), np.float32)
     except (UserError, OSError, ValueError, EOFError) as error:
         if is_machine_error(error):
             raise UserError(f"{folder}: cannot be read now ({error}); try again") from error
         return None
-    return CachedSet(folder, record, train, held, corners, held_corners)
+    return CachedSet(folder, record, train, held, corners, held_corners, *labels)
 
 
-def find_set(data_dir: Path, digest: str, *, count: int, heldout: int) -> CachedSet | None:
-    """Find the set with this fingerprint, whatever its name, or None if there is none that `open_set` would open."""
+def find_set(
+    data_dir: Path, digest: str, *, count: int, heldout: int, labelled: bool = False
+) -> CachedSet | None:
+    """Find the set with this fingerprint, whatever its name, or None if there is none that `open_set` would open.
+
+    With `labelled` a set without labels is passed over.
+    """
     known = re.fullmatch(r"[0-9a-f]{64}", digest)  # it may come from the file of a stranger
     for folder in sorted(data_dir.glob(f"*-{digest[:8]}")) if known else ():
         found = open_set(folder, digest, count=count, heldout=heldout)
-        if found is not None:
+        if found is not None and (found.record.classes or not labelled):
             return found
     return None
 
@@ -139,11 +170,13 @@ def build_set(
     *,
     count: int,
     heldout: int,
+    label_stamp: str | None = None,
 ) -> CachedSet:
     """Build a set and rename it into place, unless another process has done so meanwhile.
 
     Args:
         make: writes the arrays into the folder that it is given, and returns their record.
+        label_stamp: as for `open_set`.
 
     Raises:
         UserError: the data folder cannot be written, or the disk is full.
@@ -151,7 +184,7 @@ def build_set(
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with lock(folder.parent, folder.name) as locked:
-            ready = open_set(folder, digest, count=count, heldout=heldout)
+            ready = open_set(folder, digest, count=count, heldout=heldout, label_stamp=label_stamp)
             if ready is not None:
                 return ready
             if locked:
@@ -165,7 +198,9 @@ def build_set(
                 write_new_file(scratch / RECORD_FILE, [encode_toml(record).encode()])
                 # A folder may turn out to have fewer images than requested.
                 count, heldout = min(count, record.count), min(heldout, record.heldout)
-                return _install(scratch, folder, digest, count=count, heldout=heldout)
+                return _install(
+                    scratch, folder, digest, count=count, heldout=heldout, label_stamp=label_stamp
+                )
             finally:
                 shutil.rmtree(scratch, ignore_errors=True)
     except BrokenPipeError:
@@ -200,6 +235,13 @@ def _map_array(path: Path, shape: tuple[int, ...], dtype: type[Number]) -> NDArr
     return array
 
 
+def _map_labels(path: Path, count: int, classes: int) -> NDArray[np.uint16]:
+    labels = _map_array(path, (count,), np.uint16)
+    if labels.max(initial=0) >= classes:
+        raise ValueError(f"{path}: a label of {labels.max()}; there are {classes} classes")
+    return labels
+
+
 def _header(dtype: np.dtype[np.generic], shape: tuple[int, ...]) -> bytes:
     buffer = io.BytesIO()
     description = np.lib.format.dtype_to_descr(dtype)
@@ -209,11 +251,13 @@ def _header(dtype: np.dtype[np.generic], shape: tuple[int, ...]) -> bytes:
     return buffer.getvalue()
 
 
-def _install(scratch: Path, folder: Path, digest: str, *, count: int, heldout: int) -> CachedSet:
+def _install(
+    scratch: Path, folder: Path, digest: str, *, count: int, heldout: int, label_stamp: str | None
+) -> CachedSet:
     for _ in range(_INSTALL_ATTEMPTS):
         with contextlib.suppress(OSError):
             os.rename(scratch, folder)
-        ready = open_set(folder, digest, count=count, heldout=heldout)
+        ready = open_set(folder, digest, count=count, heldout=heldout, label_stamp=label_stamp)
         if ready is not None:
             return ready
         # The existing folder is damaged, foreign or too small: it is removed, and the rename retried. A process that

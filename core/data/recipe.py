@@ -51,6 +51,8 @@ class DataRecipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     path: str | None = None
     """For `kind = "folder"`: the folder, or a `.npy`, `.npz` or IDX file of images; a relative path starts at the
     recipe's file."""
+    labels: Literal["angles"] | None = None
+    """For `kind = "triangles"`: `angles` draws acute, right and obtuse triangles equally often, labelled so."""
     augment: Literal["none", "flips", "dihedral"] | None = None
     """Augmentation for `train.augment = "auto"`; None is dihedral for triangles, and none for a folder."""
     background: str | None = None
@@ -202,6 +204,10 @@ def check_recipe(recipe: DataRecipe, source: str) -> None:
         if recipe.background is not None and not re.fullmatch(BACKGROUNDS, recipe.background):
             raise UserError(
                 f"{source}: background = {recipe.background}: expected black, white, grey or a colour like #ffcc00"
+            )
+        if recipe.labels is not None:
+            raise UserError(
+                f'{source}: labels is a setting of kind = "triangles"; a folder has labels by its sub-folders'
             )
         return
     for name in ("background", "white"):

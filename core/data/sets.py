@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from core.data import cache, folder, triangles
 from core.data.array_file import open_images
 from core.data.decode import Decoded, NotAnImageError, Reading
+from core.data.labels import label_stamp, labels_if_any, read_labels
 from core.data.recipe import (
     HELDOUT_TRIANGLES,
     TRIANGLES,
@@ -55,6 +56,11 @@ class ImageSet:
     """Notes for the user, for example that files were skipped."""
     fingerprint: str = ""
     """Hash of all settings and files that the images were made from; it names the set in the cache."""
+    train_labels: NDArray[np.int64] | None = None
+    """Class of each training image, [N]; None without labels."""
+    heldout_labels: NDArray[np.int64] | None = None
+    classes: tuple[str, ...] = ()
+    """Names of the classes in order of index; empty without labels."""
 
     @classmethod
     def from_cached(
@@ -62,6 +68,7 @@ class ImageSet:
     ) -> "ImageSet":
         """Take the first `train` and `heldout` images of a cached set; None takes all."""
         vertices = cached.train_vertices, cached.heldout_vertices
+        labels = cached.train_labels, cached.heldout_labels
         return cls(
             name=recipe.name,
             train=cached.train[:train],
@@ -72,6 +79,9 @@ class ImageSet:
             heldout_vertices=None if vertices[1] is None else vertices[1][:heldout],
             notes=tuple(cached.record.notes),
             fingerprint=cached.record.fingerprint,
+            train_labels=None if labels[0] is None else labels[0][:train].astype(np.int64),
+            heldout_labels=None if labels[1] is None else labels[1][:heldout].astype(np.int64),
+            classes=tuple(cached.record.classes),
         )
 
     @cached_property
@@ -110,6 +120,7 @@ def load_dataset(
     heldout: int | None = None,
     progress: Progress | None = None,
     workers: int | None = None,
+    labels: bool = False,
 ) -> ImageSet:
     """Load the set of a recipe. It is built first if it is not cached, which takes seconds.
 
@@ -121,9 +132,12 @@ def load_dataset(
         heldout: held-out images, at most the recipe's number; None takes all of them.
         progress: called with the number of images done and the total while the set is built.
         workers: threads that make images; None takes one per core. The images do not depend on it.
+        labels: require labels. A set that was made without them is made once more. Without this the set has labels
+            if it was made with them.
 
     Raises:
-        UserError: no such recipe, a folder without images, or a data folder that cannot be written.
+        UserError: no such recipe, a folder without images, a data folder that cannot be written, or labels that are
+            required and not there.
     """
     data_dir = data_dir or default_data_dir()
     recipe = (
@@ -134,7 +148,7 @@ def load_dataset(
         if value is not None and value < 1:
             raise UserError(f"{name} = {value}: expected at least 1 image")
     cached = (_folder_set if recipe.kind == "folder" else _triangle_set)(
-        recipe, data_dir, count, heldout, _WorkerPool(progress, workers or _cpu_count())
+        recipe, data_dir, count, heldout, _WorkerPool(progress, workers or _cpu_count()), labels
     )
     n_train = count or recipe.count
     if n_train is not None and n_train > len(cached.train):
@@ -177,8 +191,15 @@ class _WorkerPool:
 
 
 def _triangle_set(
-    recipe: DataRecipe, data_dir: Path, count: int | None, heldout: int | None, pool: _WorkerPool
+    recipe: DataRecipe,
+    data_dir: Path,
+    count: int | None,
+    heldout: int | None,
+    pool: _WorkerPool,
+    labelled: bool,
 ) -> cache.CachedSet:
+    if labelled and recipe.labels is None:
+        raise UserError(f"{recipe.name}: triangles without labels; take the data set kinds, which has them")
     all_heldout = recipe.heldout or HELDOUT_TRIANGLES
     n_train, n_heldout = count or recipe.count or TRIANGLES, min(heldout or all_heldout, all_heldout)
     digest = cache.fingerprint(recipe, [])
@@ -236,23 +257,31 @@ def _make_triangles(
 
 
 def _folder_set(
-    recipe: DataRecipe, data_dir: Path, count: int | None, heldout: int | None, pool: _WorkerPool
+    recipe: DataRecipe,
+    data_dir: Path,
+    count: int | None,
+    heldout: int | None,
+    pool: _WorkerPool,
+    labelled: bool,
 ) -> cache.CachedSet:
     # A folder is always built whole, because its number of images is known only after loading all files.
     listing = folder.list_folder(Path(recipe.path or "."), leave_out=data_dir)
     digest = cache.fingerprint(recipe, listing.files)
     target = cache.set_dir(data_dir, recipe, digest)
-    cached = cache.open_set(target, digest, count=1, heldout=1)
+    stamp = label_stamp(Path(recipe.path or ".")) if labelled else None
+    cached = cache.open_set(target, digest, count=1, heldout=1, label_stamp=stamp)
     if cached is None:
-        make = partial(_make_folder, recipe, [name for name, _, _ in listing.files], digest, pool)
-        cached = cache.build_set(target, digest, make, count=1, heldout=1)
+        names = [name for name, _, _ in listing.files]
+        make = partial(_make_folder, recipe, names, digest, pool, labelled)
+        cached = cache.build_set(target, digest, make, count=1, heldout=1, label_stamp=stamp)
     return cached.with_notes(listing.notes)
 
 
 def _make_folder(
-    recipe: DataRecipe, names: list[str], digest: str, pool: _WorkerPool, scratch: Path
+    recipe: DataRecipe, names: list[str], digest: str, pool: _WorkerPool, labelled: bool, scratch: Path
 ) -> cache.Record:
     source = Path(recipe.path or ".")
+    stamp = label_stamp(source)
     spool = scratch / "pictures.raw"
     kept: list[str] = []
     skipped: Counter[str] = Counter()
@@ -295,12 +324,16 @@ def _make_folder(
     channels = recipe.channels or (3 if survey.any_colour else 1)
     images = np.memmap(spool, np.uint8, "r", shape=(len(kept), 3, recipe.size, recipe.size))
     train, heldout = folder.split(kept)
+    labels = read_labels(source, kept) if labelled else labels_if_any(source, kept)
     length = 1 + _CHUNK_PIXELS // images[0].size
     for split, indices in (("train", train), ("heldout", heldout)):
         parts = (images[indices[part]] for part in folder.batch_slices(len(indices), length))
         chunks = (part if channels == 3 else folder.to_grey(part) for part in parts)
         shape = (len(indices), channels, recipe.size, recipe.size)
         cache.write_array(scratch / f"{split}.npy", shape, chunks)
+        if labels is not None:
+            values = labels.indices[indices].astype(np.uint16)
+            cache.write_array(scratch / f"{split}_labels.npy", values.shape, [values])
     notes = [f"{skipped.total()} of {len(names)} files were skipped: {reasons}"] if skipped else []
     if is_array_file(source):
         notes += open_images(source).notes(recipe.size)
@@ -317,6 +350,8 @@ def _make_folder(
         size=recipe.size,
         notes=notes,
         recipe=recipe,
+        classes=list(labels.classes) if labels else [],
+        label_stamp=stamp if labels else "",
     )
 
 

@@ -15,16 +15,21 @@ class ImagesChangedError(UserError):
     """The images that a run was trained on are not there any more."""
 
 
-def find_trained_images(trained_with: TrainedWith, data_dirs: Sequence[Path]) -> ImageSet | None:
+def find_trained_images(
+    trained_with: TrainedWith, data_dirs: Sequence[Path], *, labels: bool = False
+) -> ImageSet | None:
     """Find the set that a run was trained on in the cache, or None.
 
     Args:
         trained_with: the run's record; without a fingerprint nothing is found.
         data_dirs: folders of sets, in the order in which they are searched.
+        labels: pass over sets without labels.
     """
-    counts = {"count": trained_with.train, "heldout": trained_with.heldout}
+    train, heldout = trained_with.train, trained_with.heldout
     for data_dir in dict.fromkeys(data_dirs) if trained_with.fingerprint else ():
-        cached = cache.find_set(data_dir, trained_with.fingerprint, **counts)
+        cached = cache.find_set(
+            data_dir, trained_with.fingerprint, count=train, heldout=heldout, labelled=labels
+        )
         if cached is not None:
             images = ImageSet.from_cached(
                 cached, cached.record.recipe, train=trained_with.train, heldout=trained_with.heldout
@@ -58,6 +63,7 @@ def load_trained_images(
     count: int | None = None,
     data_dir: Path | None = None,
     progress: Progress | None = None,
+    labels: bool = False,
 ) -> ImageSet:
     """Load the set that a run was trained on. If it is not cached, it is made once more.
 
@@ -67,12 +73,13 @@ def load_trained_images(
         count: training images of a folder, as for `load_dataset`.
         data_dir: folder of the sets; None takes `default_data_dir`.
         progress: as for `load_dataset`.
+        labels: require labels, as for `load_dataset`.
 
     Raises:
         ImagesChangedError: the set is not cached, and cannot be made because its source has changed.
     """
     data_dir = data_dir or default_data_dir()
-    found = find_trained_images(trained_with, [data_dir])
+    found = find_trained_images(trained_with, [data_dir], labels=labels)
     if found is not None:
         return found
     recipe = _require_source(name_or_path, trained_with, data_dir)
@@ -80,7 +87,9 @@ def load_trained_images(
     if recipe.kind == "triangles":  # as many as before, of any number
         count, heldout = trained_with.train, trained_with.heldout
     try:
-        images = load_dataset(recipe, data_dir=data_dir, count=count, heldout=heldout, progress=progress)
+        images = load_dataset(
+            recipe, data_dir=data_dir, count=count, heldout=heldout, progress=progress, labels=labels
+        )
     except UserError as error:
         raise ImagesChangedError(_changed_text(name_or_path, trained_with, f"now: {error}")) from error
     if trained_with.pixels and images.pixels_digest != trained_with.pixels:

@@ -1,0 +1,179 @@
+"""Labels of a source of images: classes by sub-folder, or by the numbers in a file beside a file of many images.
+
+Labels are optional. A source without them, or with unusable ones, is a set of images all the same; only whoever asks
+for labels gets the error.
+"""
+
+import gzip
+import struct
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.data.array_file import open_images
+from core.data.recipe import is_array_file
+from core.errors import UserError
+from core.files.untrusted import NPZ_ERRORS, open_regular, read_npy
+
+MIN_CLASSES: Final = 2
+MAX_CLASSES: Final = 1000
+_IDX_LABELS: Final = 0x00000801
+"""Magic number of unsigned bytes in one dimension."""
+_MAX_LABELS: Final = 10_000_000
+_EXPECTED: Final = (
+    "expected images in 2 to 1,000 sub-folders, one a class; or whole numbers, one an image: "
+    "in a .npz file, in NAME_labels.npy beside NAME.npy, or in ...-labels-idx1-ubyte beside ...-images-idx3-ubyte"
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Labels:
+    """Classes of images.
+
+    Attributes:
+        classes: names in order of index.
+        indices: int64 [N], the class of each image.
+    """
+
+    classes: tuple[str, ...]
+    indices: NDArray[np.int64]
+
+
+def read_labels(source: Path, names: Sequence[str]) -> Labels:
+    """Read the classes of images of a source.
+
+    Args:
+        source: a folder of images or a file of many.
+        names: names of its images, as `core.data.folder.list_folder` lists them.
+
+    Returns:
+        the classes; each has at least one of the images in a folder, or one of the file's.
+
+    Raises:
+        UserError: the source has no labels, or they do not fit its images.
+    """
+    if not is_array_file(source):
+        return _by_folder(source, names)
+    path = label_file(source)
+    if path is None:
+        raise UserError(f"{source}: it has no labels; {_EXPECTED}")
+    values = _read_values(path)
+    numbers = np.array([int(name) for name in names], np.int64)
+    count = len(open_images(source))
+    if len(values) != count:
+        raise UserError(f"{path}: {len(values):,} labels for {count:,} images; expected one for each")
+    found, indices = np.unique(values, return_inverse=True)
+    classes = _checked(path, [str(value) for value in found.tolist()])
+    return Labels(classes, indices.astype(np.int64)[numbers])
+
+
+def labels_if_any(source: Path, names: Sequence[str]) -> Labels | None:
+    """Read the classes as `read_labels` does; None where it raises."""
+    try:
+        return read_labels(source, names)
+    except UserError:
+        return None
+
+
+def label_file(source: Path) -> Path | None:
+    """Return the file that holds the labels of a file of many images, which may be itself; None if there is none."""
+    return next((path for path in _label_files(source) if path.is_file()), None)
+
+
+def label_stamp(source: Path) -> str:
+    """Return size and modification time of the file of labels beside a file of images; empty without one.
+
+    A fingerprint of images does not include the labels, so that a set can be used without them.
+    """
+    path = label_file(source) if is_array_file(source) else None
+    if path is None or path == source:
+        return ""
+    status = path.stat()
+    return f"{status.st_size}:{status.st_mtime_ns}"
+
+
+def _by_folder(source: Path, names: Sequence[str]) -> Labels:
+    folders = [parts[0] if len(parts := PurePosixPath(name).parts) > 1 else "" for name in names]
+    if "" in folders:
+        loose = names[folders.index("")]
+        raise UserError(f"{source}: it has no labels, because {loose} is in no sub-folder; {_EXPECTED}")
+    found, indices = np.unique(np.array(folders), return_inverse=True)
+    return Labels(_checked(source, found.tolist()), indices.astype(np.int64))
+
+
+def _checked(path: Path, classes: list[str]) -> tuple[str, ...]:
+    if not MIN_CLASSES <= len(classes) <= MAX_CLASSES:
+        number = f"{len(classes):,} class{'es' * (len(classes) != 1)}"
+        raise UserError(f"{path}: {number}; expected {MIN_CLASSES} to {MAX_CLASSES:,} of them")
+    printable = (name.encode(errors="surrogateescape").decode(errors="replace") for name in classes)
+    return tuple(printable)
+
+
+def _label_files(source: Path) -> Iterator[Path]:
+    """Yield where the labels of a file of images may be, the likeliest first."""
+    name = source.name
+    lower = name.lower()
+    if lower.endswith(".npz"):
+        yield source
+    elif lower.endswith(".npy"):
+        for mark in ("_labels", "-labels"):
+            yield source.with_name(f"{name[:-4]}{mark}.npy")
+    elif "images" in lower:
+        start = lower.rindex("images")
+        for dimensions in ("idx3", "idx4"):
+            other = name[:start] + "labels" + name[start + len("images") :].replace(dimensions, "idx1")
+            if other != name[:start] + "labels" + name[start + len("images") :]:
+                plain = other.removesuffix(".gz")
+                yield from (source.with_name(each) for each in (other, plain, f"{plain}.gz"))
+
+
+def _read_values(path: Path) -> NDArray[Any]:
+    """Read whole numbers [N] of a file of labels."""
+    try:
+        if path.suffix.lower() == ".npy":
+            values = np.array(read_npy(path))
+        elif path.suffix.lower() == ".npz":
+            values = _npz_values(path)
+        else:
+            values = _idx_values(path)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror or error})") from error
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
+    if values.ndim != 1 or values.dtype.kind not in "iu":
+        shape = "x".join(map(str, values.shape))
+        raise UserError(f"{path}: {values.dtype} of {shape}; expected labels as whole numbers, one an image")
+    return values
+
+
+def _npz_values(path: Path) -> NDArray[Any]:
+    """Read the only one-dimensional array of whole numbers that is as long as the images."""
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            lengths = {len(arrays[name]) for name in arrays.files if arrays[name].ndim in (3, 4)}
+            flat = [arrays[name] for name in arrays.files if arrays[name].ndim == 1]
+    except NPZ_ERRORS as error:
+        raise UserError(f"not a .npz file of numbers ({' '.join(str(error).split())})") from error
+    found = [values for values in flat if values.dtype.kind in "iu" and len(values) in lengths]
+    if len(found) != 1:
+        raise UserError(f"{len(found)} arrays of labels; {_EXPECTED}")
+    return found[0]
+
+
+def _idx_values(path: Path) -> NDArray[Any]:
+    try:
+        with open_regular(path) as raw, gzip.open(raw) if path.suffix.lower() == ".gz" else raw as file:
+            magic, length = struct.unpack(">II", file.read(8))
+            if magic != _IDX_LABELS or length > _MAX_LABELS:
+                raise UserError("not an IDX file of labels")
+            content = file.read(length)
+    except (struct.error, EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise UserError(f"a damaged IDX file ({error})") from error
+    if len(content) < length:
+        raise UserError(f"a damaged IDX file: {len(content):,} of {length:,} labels are there")
+    return np.frombuffer(content, np.uint8)
