@@ -229,7 +229,20 @@ def _evaluation_text(name: str, evaluation: Evaluation) -> str:
     table = format_table(("", "value", "95% interval", "real data", "better"), rows, "lrrrl").splitlines()
     for index in reversed(breaks):
         table.insert(index + 1, "")
-    return "\n".join([*lines, *table, ""])
+    return "\n".join([*lines, *table, "", *_class_lines(evaluation)])
+
+
+def _class_lines(evaluation: Evaluation) -> list[str]:
+    """Format the metrics of each class as a table; no lines without classes."""
+    if not evaluation.classes:
+        return []
+    names = list(dict.fromkeys(key for one in evaluation.classes for key in one.metrics))
+    rows = [
+        (sanitize(one.name), str(one.count), *(value_text(key, one.metrics.get(key)) for key in names))
+        for one in evaluation.classes
+    ]
+    headings = ("class", "samples", *(metric_title(key) for key in names))
+    return [*format_table(headings, rows, "l" + "r" * (1 + len(names))).splitlines(), ""]
 
 
 def _evaluation_json(name: str, evaluation: Evaluation, config: RunConfig | None) -> dict[str, Any]:

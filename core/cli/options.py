@@ -28,6 +28,24 @@ class GivenPath(click.Path):
         return super().convert(value, param, ctx)
 
 
+class LogSnrInterval(click.ParamType):  # type: ignore[type-arg]
+    """Two log SNRs, the lower one first, separated by a comma."""
+
+    name = "interval"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Convert text such as -3,2 to a tuple."""
+        if not isinstance(value, str):
+            return value
+        try:
+            low, high = (float(part) for part in value.split(","))
+        except ValueError:
+            self.fail(f"expected two log SNRs, such as -3,2, got {value!r}", param, ctx)
+        if not low < high:
+            self.fail(f"expected the lower log SNR first, got {value}", param, ctx)
+        return low, high
+
+
 class LevelList(click.ParamType):  # type: ignore[type-arg]  # no parameters in older versions
     """A list of log SNRs, or a file of them; see `core.config.sampling_levels.read_levels`."""
 
@@ -147,6 +165,18 @@ def sampling_options(
             "--clip",
             type=click.Choice(CLIPS),
             help="Thresholding of each predicted x0; by default, the run's own.",
+        ),
+        click.option(
+            "--guidance",
+            type=click.FloatRange(0, 100),
+            metavar="W",
+            help="Weight of guidance, 1 for none; by default, the run's own.",
+        ),
+        click.option(
+            "--guidance-interval",
+            type=LogSnrInterval(),
+            metavar="LO,HI",
+            help="Log SNRs between which samples are guided; by default, the run's own, or all.",
         ),
     )
 

@@ -51,6 +51,7 @@ def load_images(
     with progress_bar(sanitize(dataset), "images") as report:
         if trained_with is None or not trained_with.fingerprint:
             return load_dataset(dataset, count=count, progress=report)
-        return find_trained_images(trained_with, data_dirs) or load_trained_images(
-            dataset, trained_with, count=count, progress=report
+        labels = bool(trained_with.classes)
+        return find_trained_images(trained_with, data_dirs, labels=labels) or load_trained_images(
+            dataset, trained_with, count=count, progress=report, labels=labels
         )

@@ -26,11 +26,13 @@ from core.cli.output import check_out_file, emit, emit_json, writing_out
 from core.cli.progress import progress_bar
 from core.cli.run_images import load_run_images
 from core.config import SamplingOverrides
+from core.config.consistency import check_guidance
 from core.errors import UserError
 from core.files.atomic import atomic_path
 from core.files.sanitize import sanitize
 from core.imaging import to_channels_last, to_pixels, write_sheet
 from core.imaging.sheet import MAX_PIXELS
+from core.imaging.sheet_classes import class_columns, cycled_classes
 from core.runs import RunStore
 
 COLUMNS = 8
@@ -51,6 +53,17 @@ _BYTES = 12
 )
 @sampling_options("Network calls per image; by default, the run's own.")
 @click.option("--seed", type=SEED, default=0, show_default=True, metavar="N", help="Seed of the noise.")
+@click.option(
+    "--label",
+    "asked",
+    metavar="NAME[,NAME]...",
+    help="Classes to draw in turn, of a run trained with data.labels; by default, all.",
+)
+@click.option(
+    "--autoguide",
+    metavar="RUN|FILE|best",
+    help="Guide by a worse network: another run, a copy of an earlier checkpoint, or the best one; with --guidance.",
+)
 @checkpoint_option
 @device_option
 @click.option(
@@ -67,6 +80,8 @@ def command(
     count: int,
     sampling: SamplingOverrides,
     seed: int,
+    asked: str | None,
+    autoguide: str | None,
     checkpoint: Literal["last", "best"],
     device: str,
     out: Path | None,
@@ -82,6 +97,7 @@ def command(
     out = out or Path(f"samples-{sanitize(found.id)}.png")
     check_out_file(out, ".png", ".npy")
     device = prepare_torch(device)
+    from core.cli.labels import labels_asked_for, load_weak
     from core.config.sampling_levels import sampling_calls, visited_timesteps
     from core.evaluation.sampling import draw_samples, to_unit  # torch takes seconds to import
     from core.evaluation.starts import make_start
@@ -90,12 +106,17 @@ def command(
     loaded = replace(loaded, config=sampling.apply_to(loaded.config))
     note_levels(loaded.config)
     _check_count(count, loaded.shape, out)
+    labels = labels_asked_for(asked, loaded, count, run=sanitize(found.id))
+    weak = load_weak(autoguide, found, loaded, device, root) if autoguide else None
+    check_guidance(loaded.config, autoguided=weak is not None)
     start = None
     if sampling.start not in (None, "noise"):
         t = visited_timesteps(loaded.config)[0]
         start = make_start(sampling.start, load_run_images(found), loaded.diffusion, t, seed=seed)
     with progress_bar("sampling", "network calls") as progress:
-        values = draw_samples(loaded, count, seed=seed, start=start, progress=progress)
+        values = draw_samples(
+            loaded, count, seed=seed, start=start, progress=progress, labels=labels, weak=weak
+        )
     settings = loaded.config.sample
     pixels = to_channels_last(to_pixels(values))
     meta = {
@@ -107,13 +128,17 @@ def command(
         "clip": settings.clip,
         "start": sampling.start or "noise",
         "seed": str(seed),
+        "guidance": f"{settings.guidance:g}",
     }
+    names = [] if labels is None else [loaded.classes[index] for index in labels]
+    cycle = names[: len(dict.fromkeys(names))]
+    meta |= cycled_classes(count, cycle)
     with writing_out(out):
         if out.suffix.lower() == ".npy":
             with atomic_path(out) as temporary, temporary.open("wb") as file:
                 np.save(file, to_unit(values))
         else:
-            write_sheet(out, pixels, columns=min(count, COLUMNS), meta=meta)
+            write_sheet(out, pixels, columns=min(count, class_columns(len(cycle), COLUMNS)), meta=meta)
     if as_json:
         emit_json(
             {
@@ -128,6 +153,9 @@ def command(
                 "clip": settings.clip,
                 "start": sampling.start or "noise",
                 "seed": seed,
+                "guidance": settings.guidance,
+                "guidance_interval": settings.guidance_interval,
+                "labels": names,
                 "epoch": loaded.position.epoch,
                 "shape": values.shape,
             }

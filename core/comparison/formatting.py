@@ -30,7 +30,9 @@ def sampler_text(evaluation: Evaluation) -> str:
     if evaluation.levels:
         spacing = f" at levels from {evaluation.levels[0]:.3g} to {evaluation.levels[-1]:.3g}"
     start = f" from {evaluation.start}" if evaluation.start != "noise" else ""
-    return f"{evaluation.sampler}{eta} in {evaluation.steps:,} steps{spacing}{start}{_CLIPPED.get(evaluation.clip, '')}"
+    guided = f", guided by {evaluation.guidance:g}" if evaluation.guidance != 1.0 else ""
+    options = f"{spacing}{start}{_CLIPPED.get(evaluation.clip, '')}{guided}"
+    return f"{evaluation.sampler}{eta} in {evaluation.steps:,} steps{options}"
 
 
 def value_text(name: str, estimate: Estimate | None) -> str:

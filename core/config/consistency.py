@@ -18,14 +18,15 @@ def check_consistent(config: RunConfig) -> None:
     """Refuse settings that no worker can train with. Images are not looked at.
 
     Raises:
-        UserError: an unsupported width; a schedule that cannot be made, or from whose last step the network cannot
-            predict; noise levels outside the schedule's range, or a parameter of others than those chosen; more
-            sampling steps than timesteps; or a monitored metric that is not measured.
+        UserError: an unsupported width; guidance without labels; a schedule that cannot be made, or from whose last
+            step the network cannot predict; noise levels outside the schedule's range, or a parameter of others than
+            those chosen; more sampling steps than timesteps; or a monitored metric that is not measured.
     """
     _check_width(config)
     schedule = make_schedule(**msgspec.structs.asdict(config.schedule))
     _check_prediction(config, schedule)
     _check_noise_levels(config, schedule)
+    check_guidance(config)
     if config.train.monitor != "heldout" and not config.sample.evaluate_count:
         raise UserError(
             f"train.monitor = {config.train.monitor}: no samples are evaluated; set sample.evaluate_count to their "
@@ -39,6 +40,29 @@ def check_consistent(config: RunConfig) -> None:
             f"sample.steps = {steps} is more than the schedule's {schedule.timesteps} timesteps; "
             f"expected at most {schedule.timesteps}"
         )
+
+
+def check_guidance(config: RunConfig, *, autoguided: bool = False) -> None:
+    """Refuse guidance of a network that does not know labels, or knows only images with labels.
+
+    Args:
+        config: of the run.
+        autoguided: another network guides, which needs no labels.
+
+    Raises:
+        UserError: see above; or an interval whose ends are exchanged.
+    """
+    sample, guided = config.sample, config.sample.guidance != 1.0 and not autoguided
+    if guided and not config.data.labels:
+        raise UserError(f"sample.guidance = {sample.guidance:g}: needs data.labels = true; leave it at 1")
+    if guided and not config.train.label_dropout:
+        raise UserError(
+            f"sample.guidance = {sample.guidance:g}: needs train.label_dropout above 0, such as 0.1, because guidance "
+            "compares predictions with and without labels"
+        )
+    if sample.guidance_interval is not None and not sample.guidance_interval[0] < sample.guidance_interval[1]:
+        low, high = sample.guidance_interval
+        raise UserError(f"sample.guidance_interval = {low:g}, {high:g}: expected the lower log SNR first")
 
 
 def _check_width(config: RunConfig) -> None:

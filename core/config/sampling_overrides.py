@@ -27,6 +27,8 @@ class SamplingOverrides:
     levels: tuple[float, ...] | None = None
     levels_of: str | None = None
     clip: str | None = None
+    guidance: float | None = None
+    guidance_interval: tuple[float, float] | None = None
     start: StartName | None = None
 
     def apply_to(self, config: RunConfig) -> RunConfig:

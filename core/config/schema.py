@@ -50,6 +50,9 @@ class DataConfig(Section, frozen=True):
     a channel. Samples start from noise around what is left of it at the last timestep.
     """
 
+    labels: bool = False
+    """Train on the labels of the images too, so that samples of a class can be drawn; the data set must have labels."""
+
     @property
     def title(self) -> str:
         """Name of the data set: the recipe's name, or the last part of a path."""
@@ -130,6 +133,8 @@ class TrainConfig(Section, frozen=True):
     """Symmetries applied to the parts of a batch in turn: none, mirror images, or all eight of the square. `auto` takes
     those of the data set, all eight for triangles and none for a folder, and is replaced by them when a run is queued.
     """
+    label_dropout: UnitFloat = 0.1
+    """With `data.labels`: share of labels that are left out, so that samples can be guided (Ho & Salimans 2022)."""
     precision: Literal["auto", "fp32", "tf32", "bf16"] = "fp32"
     """`fp32` is exact on every device. `tf32` rounds the inputs of convolutions to 10 bits on NVIDIA's GPUs, and is
     `fp32` elsewhere. `auto` is `bf16` where that is faster, else `fp32`.
@@ -176,6 +181,12 @@ class SampleConfig(Section, frozen=True):
     scaling by a high quantile of its values (Saharia et al. 2022). Older files have `true` for `static`, `false` for
     `none`.
     """
+    guidance: Annotated[float, Meta(ge=0, le=100)] = 1.0
+    """With `data.labels`: weight w of eps_u + w (eps_c - eps_u), where eps_c is predicted with the label and eps_u
+    without. 1 is no guidance; more gives images that are more typical of their class, at two network calls a step.
+    """
+    guidance_interval: tuple[LogSnr, LogSnr] | None = None
+    """Log SNRs, lowest and highest, between which samples are guided (Kynkäänniemi et al. 2024); None is all."""
     seed: NaturalInt = 0
     """Seed of the starting noise, which is the same for all epochs and schedules."""
     evaluate_count: Annotated[int, Meta(ge=0, le=10_000)] = 0

@@ -8,7 +8,7 @@ from core.config.schema import RunConfig
 from core.config.tables import flatten
 
 _FIXED: Final = (
-    *("data.count", "data.centre", "diffusion.prediction_type", "model.preset", "model.width"),
+    *("data.count", "data.centre", "data.labels", "diffusion.prediction_type", "model.preset", "model.width"),
     *("train.batch_size", "train.optimizer", "train.seed"),
 )
 _FIXED_SECTION: Final = "schedule."
@@ -39,6 +39,10 @@ class TrainedWith(msgspec.Struct, frozen=True, kw_only=True):
     torch: str = ""
     device: str = ""
     precision: str = ""
+    classes: tuple[str, ...] = ()
+    """Names of the classes in order of index; empty without labels."""
+    labels: str = ""
+    """Hash of the labels of all images; empty without labels."""
 
     @property
     def images_text(self) -> str:

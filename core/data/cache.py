@@ -131,7 +131,7 @@ def open_set(
         tile = (record.channels, record.size, record.size)
         train = _map_array(folder / TRAIN_FILE, (record.count, *tile), np.uint8)
         held = _map_array(folder / HELDOUT_FILE, (record.heldout, *tile), np.uint8)
-        labels = None, None
+        labels: tuple[NDArray[np.uint16] | None, NDArray[np.uint16] | None] = None, None
         if record.classes:
             labels = (
                 _map_labels(folder / TRAIN_LABELS_FILE, record.count, len(record.classes)),

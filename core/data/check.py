@@ -1,25 +1,29 @@
 """Checks before queueing: a worker would otherwise refuse the same settings or images for each run of a group."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from core.config.consistency import check_consistent
 from core.config.sampling_levels import sampling_calls
 from core.config.schema import RunConfig
+from core.data.labels import check_labels
 from core.data.preview import first_images
 from core.data.recipe import find_data_recipe
 from core.errors import UserError
 from core.imaging.sheet import MAX_PIXELS
 
 
-def check_trainable(configs: Iterable[RunConfig]) -> None:
+def check_trainable(configs: Sequence[RunConfig]) -> None:
     """Refuse configurations that cannot be trained: their settings do not go together, or their images are missing.
 
     Of a folder only the first images are read.
 
     Raises:
-        UserError: see `check_settings`; or a folder without an image that can be read.
+        UserError: see `check_settings`; labels that are wanted and not there; or a folder without an image that can be
+            read.
     """
     sides: dict[str, int] = {}
+    for name in dict.fromkeys(config.data.dataset for config in configs if config.data.labels):
+        check_labels(find_data_recipe(name))
     for config in configs:
         name = config.data.dataset
         if name in sides:

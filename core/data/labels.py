@@ -1,7 +1,7 @@
 """Labels of a source of images: classes by sub-folder, or by the numbers in a file beside a file of many images.
 
-Labels are optional. A source without them, or with unusable ones, is a set of images all the same; only whoever asks
-for labels gets the error.
+Labels are optional. A source without them, or with unusable ones, is a set of images all the same; the error is
+only for those who ask for labels.
 """
 
 import gzip
@@ -16,10 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.data.array_file import open_images
-from core.data.recipe import is_array_file
+from core.data.recipe import DataRecipe, is_array_file
 from core.errors import UserError
 from core.files.untrusted import NPZ_ERRORS, open_regular, read_npy
 
+NO_TRIANGLE_LABELS: Final = "{}: triangles without labels; take the data set kinds, which has them"
 MIN_CLASSES: Final = 2
 MAX_CLASSES: Final = 1000
 _IDX_LABELS: Final = 0x00000801
@@ -78,6 +79,24 @@ def labels_if_any(source: Path, names: Sequence[str]) -> Labels | None:
         return read_labels(source, names)
     except UserError:
         return None
+
+
+def check_labels(recipe: DataRecipe) -> None:
+    """Refuse a data set that has no labels, without reading its images; folders are checked whole when they are made.
+
+    Raises:
+        UserError: it has none, or those of a file do not fit its images.
+    """
+    source = Path(recipe.path or ".")
+    if recipe.kind == "triangles":
+        if recipe.labels is None:
+            raise UserError(NO_TRIANGLE_LABELS.format(recipe.name))
+    elif is_array_file(source):
+        read_labels(source, [])
+    elif source.is_dir():
+        folders = [entry for entry in source.iterdir() if entry.is_dir() and not entry.name.startswith(".")]
+        if len(folders) < MIN_CLASSES:
+            raise UserError(f"{source}: it has no labels; {_EXPECTED}")
 
 
 def label_file(source: Path) -> Path | None:
@@ -162,7 +181,8 @@ def _npz_values(path: Path) -> NDArray[Any]:
     found = [values for values in flat if values.dtype.kind in "iu" and len(values) in lengths]
     if len(found) != 1:
         raise UserError(f"{len(found)} arrays of labels; {_EXPECTED}")
-    return found[0]
+    values: NDArray[Any] = found[0]
+    return values
 
 
 def _idx_values(path: Path) -> NDArray[Any]:

@@ -14,6 +14,7 @@ from core.data.folder import decode_entry, image_files, is_heldout, path_hash, s
 from core.data.recipe import HELDOUT_TRIANGLES, TRIANGLES, DataRecipe, default_data_dir
 from core.data.sets import ImageSet, load_dataset
 from core.data.survey import Survey
+from core.data.triangle_kinds import draw_kinds
 from core.data.triangles import HELDOUT, TRAIN, draw_colours, draw_corners, render
 from core.data.walk import is_output
 from core.errors import UserError
@@ -63,7 +64,10 @@ def first_images(recipe: DataRecipe, count: int, *, heldout: bool) -> Pixels:
     stream = HELDOUT if heldout else TRAIN
     available = (recipe.heldout or HELDOUT_TRIANGLES) if heldout else (recipe.count or TRIANGLES)
     count = min(count, available)
-    corners = draw_corners(count, seed=recipe.seed, split=stream)
+    if recipe.labels == "angles":
+        corners, _ = draw_kinds(count, seed=recipe.seed, split=stream)
+    else:
+        corners = draw_corners(count, seed=recipe.seed, split=stream)
     colours = draw_colours(count, seed=recipe.seed, split=stream) if recipe.channels == 3 else None
     chunks = [slice(start, start + _CHUNK) for start in range(0, count, _CHUNK)]
     return np.concatenate(

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from core.data import cache, folder, triangles
 from core.data.array_file import open_images
 from core.data.decode import Decoded, NotAnImageError, Reading
-from core.data.labels import label_stamp, labels_if_any, read_labels
+from core.data.labels import NO_TRIANGLE_LABELS, label_stamp, labels_if_any, read_labels
 from core.data.recipe import (
     HELDOUT_TRIANGLES,
     TRIANGLES,
@@ -28,6 +28,7 @@ from core.data.recipe import (
     is_array_file,
 )
 from core.data.survey import Survey, pixel_notes
+from core.data.triangle_kinds import KINDS, draw_kinds
 from core.data.walk import OUTPUTS, is_output
 from core.errors import UserError
 
@@ -91,6 +92,16 @@ class ImageSet:
         for images in (self.train, self.heldout):
             for part in folder.batch_slices(len(images), 1 + _CHUNK_PIXELS // images[0].size):
                 digest.update(images[part].tobytes())
+        return digest.hexdigest()
+
+    @property
+    def labels_digest(self) -> str:
+        """SHA-256 of all labels and the names of the classes, in hexadecimal; empty without labels."""
+        if self.train_labels is None or self.heldout_labels is None:
+            return ""
+        digest = hashlib.sha256("\n".join(self.classes).encode())
+        for labels in (self.train_labels, self.heldout_labels):
+            digest.update(labels.astype("<i8").tobytes())
         return digest.hexdigest()
 
     @property
@@ -199,7 +210,7 @@ def _triangle_set(
     labelled: bool,
 ) -> cache.CachedSet:
     if labelled and recipe.labels is None:
-        raise UserError(f"{recipe.name}: triangles without labels; take the data set kinds, which has them")
+        raise UserError(NO_TRIANGLE_LABELS.format(recipe.name))
     all_heldout = recipe.heldout or HELDOUT_TRIANGLES
     n_train, n_heldout = count or recipe.count or TRIANGLES, min(heldout or all_heldout, all_heldout)
     digest = cache.fingerprint(recipe, [])
@@ -238,7 +249,11 @@ def _make_triangles(
     pool.report(0, total)
     for split, count in counts.items():
         stream = triangles.TRAIN if split == "train" else triangles.HELDOUT
-        corners = triangles.draw_corners(count, seed=recipe.seed, split=stream)
+        if recipe.labels == "angles":
+            corners, kinds = draw_kinds(count, seed=recipe.seed, split=stream)
+            cache.write_array(scratch / f"{split}_labels.npy", kinds.shape, [kinds.astype(np.uint16)])
+        else:
+            corners = triangles.draw_corners(count, seed=recipe.seed, split=stream)
         colours = triangles.draw_colours(count, seed=recipe.seed, split=stream) if channels == 3 else None
         chunks = pool.map(partial(draw, corners, colours), folder.batch_slices(count, length))
         shape = (count, channels, recipe.size, recipe.size)
@@ -253,6 +268,7 @@ def _make_triangles(
         size=recipe.size,
         notes=[],
         recipe=recipe,
+        classes=list(KINDS) if recipe.labels == "angles" else [],
     )
 
 

@@ -7,7 +7,6 @@ import contextlib
 from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from datetime import UTC, datetime
 from functools import cached_property, partial
 from typing import Any, Final, Literal
 
@@ -16,20 +15,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.config import SamplingOverrides
-from core.config.sampling_levels import sampling_calls, visited_timesteps
+from core.config.consistency import check_guidance
+from core.config.sampling_levels import visited_timesteps
 from core.data import ImageSet
 from core.errors import UserError
+from core.evaluation.by_class import evaluate_classes, label_accuracy
 from core.evaluation.metrics import Curves, Metrics, Progress
 from core.evaluation.metrics.distribution import distribution_metrics
 from core.evaluation.metrics.grey import GreyReference
 from core.evaluation.metrics.novelty import CopyReference, CopyTest
-from core.evaluation.metrics.shape import DECILES, ShapeReference
+from core.evaluation.metrics.shape import DECILES, ShapeReference, decile_curves
+from core.evaluation.plan import plan_evaluation as plan_evaluation
+from core.evaluation.plan import timestamp as timestamp
 from core.evaluation.triangle_fit.cache import cached_edge, cached_fits
 from core.evaluation.triangle_fit.fit import TriangleFits, fit_triangles
 from core.evaluation.triangle_fit.raster import Edge
 from core.files.sanitize import sanitize
 from core.runs import Evaluation, RunDirectory
-from core.runs.results import GROUPS
+from core.runs.results import GROUPS, ClassEvaluation
 
 Stage = Callable[[str, str], AbstractContextManager[Progress]]
 """Opens a stage of the work, given its description and the unit of its progress."""
@@ -67,6 +70,8 @@ class Evaluator:
         self._seed = seed
         self._real_metrics: dict[tuple[int, tuple[str, ...]], Metrics] = {}
         self.heldout = _to_unit(images.heldout[:heldout])
+        self.classes: tuple[ClassEvaluation, ...] = ()
+        """Metrics of each class of the samples that were evaluated last."""
         self.has_triangles = images.heldout_vertices is not None
         """True if the data are triangles, which can be fitted."""
 
@@ -98,13 +103,17 @@ class Evaluator:
             )
 
     def evaluate(
-        self, samples: NDArray[np.floating], groups: Collection[str] = IMAGE_GROUPS
+        self,
+        samples: NDArray[np.floating],
+        groups: Collection[str] = IMAGE_GROUPS,
+        labels: NDArray[np.int64] | None = None,
     ) -> tuple[Metrics, Curves]:
         """Measure images.
 
         Args:
             samples: [N, C, H, W] in [0, 1].
             groups: some of `IMAGE_GROUPS`; those that do not apply to this data are skipped.
+            labels: classes that were asked for, [N]; their metrics are in `classes` afterwards.
 
         Returns:
             Metrics, and the curves ``pass_by_decile`` and ``area_by_decile``: the share that passes, and the share of
@@ -116,6 +125,11 @@ class Evaluator:
         self.check(samples)
         fits = self._fit(samples, "fitting samples") if self._needs_fits(groups) else None
         metrics, curves = self._measure(samples, fits, groups)
+        if labels is not None:
+            if fits is not None:
+                metrics |= label_accuracy(fits, labels, self.images.classes)
+            reference = self._shape_reference if fits is not None else None
+            self.classes = evaluate_classes(samples, labels, self.images, fits, reference, self.heldout)
         if "novelty" in groups:
             test = self._copy_reference.test(samples)
             metrics |= {"copy_z": test.z, "copies": test.copies}
@@ -135,6 +149,9 @@ class Evaluator:
             samples = self.real_sample(count)
             fits = self._cached_fit(samples, "fitting real images") if self._needs_fits(groups) else None
             self._real_metrics[key], _ = self._measure(samples, fits, groups)
+            if fits is not None and (labels := self.images.train_labels) is not None:
+                found = label_accuracy(fits, labels[self._real_indices(count)], self.images.classes)
+                self._real_metrics[key] |= found
             if "novelty" in groups:
                 self._real_metrics[key]["copies"] = self._copy_reference.copies
         return self._real_metrics[key]
@@ -162,8 +179,11 @@ class Evaluator:
 
     def real_sample(self, count: int) -> NDArray[np.float32]:
         """Return some training images in [0, 1], the same for the same seed; fewer where the set has fewer."""
+        return _to_unit(self.images.train[self._real_indices(count)])
+
+    def _real_indices(self, count: int) -> NDArray[np.intp]:
         rng = np.random.default_rng([self._seed, 1])
-        return _to_unit(self.images.train[np.sort(rng.permutation(len(self.images.train))[:count])])
+        return np.sort(rng.permutation(len(self.images.train))[:count])
 
     def copies(self, samples: NDArray[np.floating]) -> CopyTest:
         """Test whether samples are copies of training images."""
@@ -177,7 +197,7 @@ class Evaluator:
         if fits is not None and "shape" in groups:
             evaluation = self._shape_reference.evaluate(fits)
             metrics |= evaluation.metrics
-            curves |= _decile_curves(evaluation.passed, evaluation.decile)
+            curves |= decile_curves(evaluation.passed, evaluation.decile)
         if fits is not None and "grey" in groups:
             metrics |= self._grey_reference.evaluate(samples, fits)
         if "distribution" in groups:
@@ -268,12 +288,13 @@ def evaluate_run(
             does not take, or a network that has diverged.
     """
     from core.evaluation.metrics import likelihood, noise_error, reconstruction
-    from core.evaluation.sampling import draw_samples, to_unit
+    from core.evaluation.sampling import draw_samples, labels_in_proportion, to_unit
     from core.evaluation.starts import make_start
     from core.training.checkpoint import load_model
 
     loaded, data = load_model(run, device, checkpoint=checkpoint), evaluator.images
     loaded = replace(loaded, config=overrides.apply_to(loaded.config))
+    check_guidance(loaded.config)
     if loaded.shape != data.heldout.shape[1:]:
         raise UserError(
             f"{sanitize(run.id)}: was trained on images of {list(loaded.shape)}, but those of {data.name} "
@@ -282,15 +303,20 @@ def evaluate_run(
     metrics: Metrics = {}
     real: Metrics = {}
     curves: Curves = {}
+    classes: tuple[ClassEvaluation, ...] = ()
     if not set(IMAGE_GROUPS).isdisjoint(groups):
         with evaluator.stage("sampling", "network calls") as progress:
             start = None
             if overrides.start not in (None, "noise"):
                 t = visited_timesteps(loaded.config)[0]
                 start = make_start(overrides.start, data, loaded.diffusion, t, seed=seed)
-            drawn = draw_samples(loaded, count, seed=seed, start=start, progress=progress)
+            labels = None
+            if loaded.classes and data.train_labels is not None and data.classes == loaded.classes:
+                labels = labels_in_proportion(data.train_labels, count, seed=seed)
+            drawn = draw_samples(loaded, count, seed=seed, start=start, progress=progress, labels=labels)
         try:
-            metrics, curves = evaluator.evaluate(to_unit(drawn), groups)
+            metrics, curves = evaluator.evaluate(to_unit(drawn), groups, labels)
+            classes = evaluator.classes if labels is not None else ()
         except UserError as error:
             raise UserError(f"{sanitize(run.id)}: its samples cannot be evaluated: {error}") from error
         real = dict(evaluator.evaluate_real(count, groups))
@@ -323,51 +349,14 @@ def evaluate_run(
     )
     position = loaded.position
     return msgspec.structs.replace(
-        planned, epoch=position.epoch, step=position.step, metrics=metrics, real=real, curves=curves
-    )
-
-
-def plan_evaluation(
-    run: RunDirectory,
-    evaluator: Evaluator,
-    *,
-    count: int,
-    overrides: SamplingOverrides = NO_OVERRIDES,
-    seed: int = 0,
-    checkpoint: Literal["last", "best"] = "last",
-) -> Evaluation:
-    """Describe the evaluation that `evaluate_run` would make of a checkpoint of the run, without its numbers.
-
-    Raises:
-        UserError: the run cannot be read, has no checkpoint, or its sampler does not take the overrides.
-    """
-    from core.training.checkpoint import read_named_checkpoint  # torch takes seconds to import
-
-    config = overrides.apply_to(run.read().config)
-    sample = config.sample
-    _, position = read_named_checkpoint(run, checkpoint, "no tensor")
-    return Evaluation(
-        created=timestamp(),
+        planned,
         epoch=position.epoch,
         step=position.step,
-        dataset=evaluator.images.name,
-        count=count,
-        heldout=len(evaluator.heldout),
-        sampler=sample.sampler,
-        steps=sampling_calls(config),
-        eta=sample.eta,
-        spacing=sample.spacing,
-        levels=sample.levels or (),
-        clip=sample.clip,
-        start=overrides.start or "noise",
-        seed=seed,
-        metrics={},
+        metrics=metrics,
+        real=real,
+        curves=curves,
+        classes=classes,
     )
-
-
-def timestamp() -> str:
-    """Current time in ISO 8601, UTC, to the microsecond, so text order is time order."""
-    return datetime.now(UTC).isoformat(timespec="microseconds")
 
 
 def _to_unit(images: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -377,14 +366,3 @@ def _to_unit(images: NDArray[np.uint8]) -> NDArray[np.float32]:
 def _brightness(images: NDArray[np.floating]) -> NDArray[np.float64]:
     brightness: NDArray[np.float64] = images.mean(axis=(1, 2, 3), dtype=np.float64)
     return brightness
-
-
-def _decile_curves(passed: NDArray[np.bool_], decile: NDArray[np.integer]) -> Curves:
-    inside = [passed[decile == index] for index in range(DECILES)]
-    numbers = [float(index + 1) for index in range(DECILES)]
-    return {
-        "pass_by_decile": [float(part.mean()) if len(part) else None for part in inside],
-        "pass_by_decile.x": list(numbers),
-        "area_by_decile": [len(part) / len(passed) for part in inside],
-        "area_by_decile.x": list(numbers),
-    }

@@ -1,5 +1,7 @@
 """Samples of a trained run, drawn in batches; `core sample` and `core evaluate` draw the same images."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -8,6 +10,7 @@ from numpy.typing import NDArray
 
 from core.config import SampleConfig
 from core.diffusion.gaussian import GaussianDiffusion
+from core.diffusion.guidance import autoguided, label_predictor
 from core.diffusion.models.centred import starting_state
 from core.diffusion.samplers.base import Model, SamplerOptions, timesteps_for
 from core.diffusion.samplers.registry import run_sampler
@@ -26,6 +29,8 @@ def draw_samples(
     seed: int = 0,
     start: Start | None = None,
     progress: Progress | None = None,
+    labels: NDArray[np.int64] | None = None,
+    weak: LoadedModel | None = None,
 ) -> NDArray[np.float32]:
     """Draw samples with the run's own sampling configuration; `core.config.SamplingOverrides` changes it.
 
@@ -36,6 +41,8 @@ def draw_samples(
             sampler adds is drawn on the device.
         start: makes the starting states of the initial noises; None takes the noises.
         progress: called with the network calls done and in all.
+        labels: classes of the images, [count], of a network trained with labels; None draws without labels.
+        weak: worse network that guides this one (autoguidance); None guides by this one without labels.
 
     Returns:
         float32 [count, C, H, W], near [-1, 1] but not clipped to it; see `to_unit`.
@@ -44,6 +51,15 @@ def draw_samples(
         UserError: too many steps.
     """
     shape, config = (count, *loaded.shape), loaded.config.sample
+    classes = None if labels is None else torch.from_numpy(labels).to(loaded.device)
+
+    def predictor(part: slice) -> Model:
+        asked = None if classes is None else classes[part]
+        guide = partial(label_predictor, loaded.model)
+        if weak is not None:
+            guide = partial(autoguided, loaded.model, weak.model)
+        return guide(loaded.diffusion, asked, guidance=config.guidance, interval=config.guidance_interval)
+
     return draw_samples_from(
         loaded.model,
         loaded.diffusion,
@@ -53,6 +69,7 @@ def draw_samples(
         seed=seed,
         start=start,
         progress=progress,
+        predictor=predictor,
     )
 
 
@@ -66,6 +83,7 @@ def draw_samples_from(
     seed: int = 0,
     start: Start | None = None,
     progress: Progress | None = None,
+    predictor: Callable[[slice], Model] | None = None,
 ) -> NDArray[np.float32]:
     """Draw samples with any network in eval mode; for a run's network they are those of `draw_samples`.
 
@@ -77,6 +95,7 @@ def draw_samples_from(
         config: sampler, steps, eta, spacing and clipping; its other settings are not used.
         shape: [count, C, H, W].
         device: device of the computation.
+        predictor: returns the predictor of some of the images; None takes the network for all.
     """
     count, *image = shape
     options = SamplerOptions(
@@ -92,13 +111,24 @@ def draw_samples_from(
         noise = torch.randn((size, *image), generator=generator).to(device)
         noise = starting_state(model, noise, timesteps[0]) if start is None else start(noise, index * BATCH)
         final = noise
-        for state in run_sampler(config.sampler, model, diffusion, noise, options, generator=added):
+        called = model if predictor is None else predictor(slice(index * BATCH, index * BATCH + size))
+        for state in run_sampler(config.sampler, called, diffusion, noise, options, generator=added):
             final = state.xt
             if progress is not None:
                 progress(index * calls + state.index, len(sizes) * calls)
         drawn.append(final.cpu())
     images: NDArray[np.float32] = torch.cat(drawn).numpy()
     return images
+
+
+def labels_in_proportion(labels: NDArray[np.int64], count: int, *, seed: int) -> NDArray[np.int64]:
+    """Return labels of `count` samples in the proportions of a data set's labels [N], in random order: int64 [count].
+
+    Sorted labels are taken at equal distances, so each class has its share of `count`, rounded.
+    """
+    positions = (np.arange(count) + 0.5) / count * len(labels)
+    chosen = np.sort(labels)[positions.astype(np.int64)]
+    return np.random.default_rng([seed, 3]).permutation(chosen)
 
 
 def to_unit(images: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -30,6 +30,20 @@ _LOCK_NAME: Final = ".evaluation.lock"
 _LEGACY_CLIPS: Final[dict[bool, Clip]] = {False: "none", True: "static"}
 
 
+class ClassEvaluation(msgspec.Struct, frozen=True, kw_only=True):
+    """Metrics of the samples of one class.
+
+    Attributes:
+        name: of the class.
+        count: number of its samples.
+        metrics: values by the names of `METRICS`.
+    """
+
+    name: str
+    count: int
+    metrics: dict[str, Estimate]
+
+
 class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     """One evaluation of one checkpoint's samples.
 
@@ -48,6 +62,9 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
         clip: thresholding of the predicted x0; a boolean in older files is converted when read.
         start: distribution of the starting state, see `core.evaluation.starts`.
         seed: seed of the noise.
+        guidance: weight of guidance; 1 is none.
+        guidance_interval: log SNRs between which samples were guided; empty for all.
+        classes: the classes of the data, with their metrics; empty without labels.
         metrics: values by the names of `METRICS`; a metric that could not be measured is missing.
         real: the same for as many training images, evaluated as if they were samples: the values of perfect samples.
         curves: lists of values by name; the x values of a curve are in the curve named ``NAME.x``.
@@ -68,6 +85,9 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     clip: Clip | bool = "static"
     start: str = "noise"
     seed: int = 0
+    guidance: float = 1.0
+    guidance_interval: tuple[float, ...] = ()
+    classes: tuple[ClassEvaluation, ...] = ()
     metrics: dict[str, Estimate]
     real: dict[str, Estimate] = {}
     curves: dict[str, list[float | None]] = {}
@@ -78,7 +98,8 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
         eta = self.eta if self.sampler in SAMPLERS_WITH_ETA else 0.0  # other samplers ignore it
         # Levels alone decide: a run with another schedule may have several at one timestep, and so make fewer calls.
         visited = self.levels or (self.steps, self.spacing)
-        return (self.count, self.heldout, self.sampler, visited, eta, self.clip, self.start)
+        guidance = (self.guidance, self.guidance_interval if self.guidance != 1.0 else ())
+        return (self.count, self.heldout, self.sampler, visited, eta, self.clip, self.start, *guidance)
 
     @property
     def settings(self) -> tuple[object, ...]:
@@ -118,6 +139,9 @@ METRICS: Final[dict[str, Metric]] = {
         True,
     ),
     "near_empty": Metric("near empty", None, "Share of samples with under three pixels of ink.", True),
+    "label_accuracy": Metric(
+        "label", "higher", "Share of samples whose fitted triangle is of the kind that was asked for.", True
+    ),
     "soft_iou": Metric("soft IoU", "higher", "Median overlap with the best-fitting filled triangle.", True),
     "residual": Metric(
         "residual", "lower", "Median RMS difference from the best-fitting triangle, in grey of 0 to 1."
@@ -192,7 +216,10 @@ METRICS: Final[dict[str, Metric]] = {
 
 
 GROUPS: Final[dict[str, tuple[str, ...]]] = {
-    "shape": ("balanced_pass_rate", "pass_rate", "area_distance", "near_empty", "soft_iou", "residual"),
+    "shape": (
+        *("balanced_pass_rate", "pass_rate", "area_distance", "near_empty"),
+        *("label_accuracy", "soft_iou", "residual"),
+    ),
     "grey": ("grey_pass_rate", "haze", "stray_grey"),
     "distribution": (
         *("area_ks", "angle_ks", "centroid_distance", "orientation_ks"),
@@ -299,6 +326,7 @@ def _sanitized(evaluation: Evaluation) -> Evaluation:
         dataset=sanitize(evaluation.dataset),
         sampler=sanitize(evaluation.sampler),
         start=sanitize(evaluation.start),
+        classes=tuple(msgspec.structs.replace(one, name=sanitize(one.name)) for one in evaluation.classes),
         clip=evaluation.clip if isinstance(evaluation.clip, str) else _LEGACY_CLIPS[evaluation.clip],
     )
 

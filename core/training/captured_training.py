@@ -62,9 +62,13 @@ class StepTables:
         self._ema_weights.copy_(torch.tensor(ema_weights))
         self._counter.copy_(torch.tensor([[batch], [step]]))
 
+    def indices(self, count: int) -> Tensor:
+        """Return the indices of the step's images, int64 [count]."""
+        return self._order.index_select(0, self._batch)[0, :count]
+
     def images(self, count: int) -> Tensor:
         """Gather the step's images, augmented, uint8 [count, C, H, W]."""
-        indices = self._order.index_select(0, self._batch)[0, :count]
+        indices = self.indices(count)
         pixels = self._pixels.index_select(0, indices)
         if len(self._symmetries) > 1:
             numbers = (self._parts[count] + self._step) % len(self._symmetries)
@@ -152,8 +156,10 @@ class CapturedTraining:
         x0 = scale(tables.images(count))
         t = trainer.timestep_sampler.sample(count, trainer.generator)
         eps = torch.randn(x0.shape, generator=trainer.generator, device=trainer.device)
+        labels = trainer.labels
+        drawn = labels.draw(tables.indices(count), trainer.generator) if labels else None
         tables.update_rate()
-        record = trainer.update(x0, t, eps)
+        record = trainer.update(x0, t, eps, labels=drawn)
         if trainer.ema:
             trainer.ema.update_by(tables.ema_weight())
         tables.finish_step(record)

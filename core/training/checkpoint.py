@@ -37,8 +37,9 @@ from core.files.sanitize import sanitize
 from core.files.untrusted import open_regular
 from core.files.utf8 import utf8_path
 from core.runs import DISK_FULL, RunDirectory
-from core.schedules import make_schedule
 from core.training.network import build_run_network
+from core.training.network import load_model_weights as load_model_weights
+from core.training.network import make_diffusion as make_diffusion
 from core.training.precision import set_up_device
 
 FORMAT_VERSION: Final = 1
@@ -92,14 +93,6 @@ class Position(msgspec.Struct, frozen=True, kw_only=True):
 
 class _Versioned(msgspec.Struct):
     format_version: int = FORMAT_VERSION
-
-
-def make_diffusion(config: RunConfig) -> GaussianDiffusion:
-    """Return the diffusion process of a run's configuration."""
-    schedule = make_schedule(**msgspec.structs.asdict(config.schedule))
-    return GaussianDiffusion(
-        schedule, prediction_type=config.diffusion.prediction_type, variance=config.diffusion.variance
-    )
 
 
 def save_checkpoint(run: RunDirectory, tensors: dict[str, Tensor], position: Position) -> None:
@@ -333,21 +326,6 @@ def _checksum(value: Tensor) -> int:
     return zlib.crc32(value.reshape(-1).view(torch.uint8).numpy().data, start) if value.numel() else start
 
 
-def load_model_weights(model: nn.Module, tensors: dict[str, Tensor], prefix: str, run: RunDirectory) -> None:
-    """Copy the tensors named ``prefix + name`` into the network.
-
-    Raises:
-        UserError: the tensors belong to another network.
-    """
-    state = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
-    try:
-        model.load_state_dict(state)
-    except RuntimeError as error:
-        raise UserError(
-            f"{run.checkpoint}: holds the weights of another network than run.toml names"
-        ) from error
-
-
 @dataclass(frozen=True, eq=False)
 class LoadedModel:
     """A trained network in eval mode, ready to sample, with averaged weights if the run keeps them."""
@@ -361,6 +339,11 @@ class LoadedModel:
     def shape(self) -> tuple[int, int, int]:
         """[C, H, W] of the images."""
         return self.position.channels, self.position.size, self.position.size
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes that the network was trained with; empty without labels."""
+        return self.position.trained_with.classes if self.position.trained_with else ()
 
     @property
     def device(self) -> torch.device:
@@ -377,13 +360,32 @@ def load_model(
     Raises:
         UserError: the run has no checkpoint that can be read, or its file of betas has changed.
     """
-    config = run.read().config
     # A single read, because a live run may replace the file, and the weights must be of one epoch.
-    tensors, position = read_named_checkpoint(run, checkpoint, ("model.", "ema."))
+    return _load(run, *read_named_checkpoint(run, checkpoint, ("model.", "ema.")), device)
+
+
+def load_weights(run: RunDirectory, path: Path, device: str | torch.device = "cpu") -> LoadedModel:
+    """Load a network of a run from any file of its weights, such as a copy of an earlier checkpoint.
+
+    Raises:
+        UserError: the file is not there, damaged, or of another network.
+    """
+    try:
+        tensors, position = _read(path, ("model.", "ema."))
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file of weights") from None
+    return _load(run, tensors, position, device)
+
+
+def _load(
+    run: RunDirectory, tensors: dict[str, Tensor], position: Position, device: str | torch.device
+) -> LoadedModel:
+    config = run.read().config
     if position.trained_with is not None:
         check_betas(position.trained_with, config, run_id=sanitize(run.id))
     diffusion, size = make_diffusion(config), position.size
-    model = build_run_network(config, diffusion, (position.channels, size, size))
+    classes = len(position.trained_with.classes) if position.trained_with else 0
+    model = build_run_network(config, diffusion, (position.channels, size, size), classes=classes)
     load_model_weights(model, tensors, "model.", run)
     parameters = dict(model.named_parameters())
     with torch.no_grad():

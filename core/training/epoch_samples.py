@@ -18,7 +18,7 @@ from core.errors import UserError
 from core.imaging import to_pixels
 from core.statistics.estimate import Estimate
 from core.training.loop import Trainer
-from core.training.sample_sheets import sheet_due
+from core.training.sample_sheets import sampling_predictor, sheet_due
 
 EVALUATION_MODULE: Final = "core.evaluation.epoch_quality"
 """Started as a subprocess, which has scipy and the fits of triangles to itself."""
@@ -74,12 +74,12 @@ def _draw(trainer: Trainer, count: int, heartbeat: Callable[[], object]) -> NDAr
     noises = torch.Generator().manual_seed(sample.seed + _SEED_OFFSET)
     added = torch.Generator(device).manual_seed(sample.seed + _SEED_OFFSET + 1)
     options = SamplerOptions(steps=sample.steps, eta=sample.eta, spacing=sample.spacing, clip=sample.clip)
-    network = trainer.captured.network if trainer.captured else trainer.model
     drawn = []
     with trainer.eval_mode():
         for start in range(0, count, _BATCH):
             shape = (min(_BATCH, count - start), trainer.channels, trainer.size, trainer.size)
             final = noise = torch.randn(shape, generator=noises).to(device)
+            network = sampling_predictor(trainer, len(noise))
             for state in run_sampler(
                 sample.sampler, network, trainer.diffusion, noise, options, generator=added
             ):

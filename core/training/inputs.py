@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import os
 from collections.abc import Callable, Iterator
+from typing import TypedDict
 
 import torch
 
@@ -24,6 +25,13 @@ from core.training.distributed import SingleProcess
 _NO_TENSORS = "position only"
 
 
+class _Loading(TypedDict):
+    """Arguments that all functions that load images have."""
+
+    progress: Callable[[int, int], None] | None
+    labels: bool
+
+
 def load_images(run: RunDirectory, progress: Callable[[int, int], None] | None = None) -> ImageSet:
     """Load the images of a run: those of its earlier attempts, else of another run of its group, else of its data set.
 
@@ -33,10 +41,11 @@ def load_images(run: RunDirectory, progress: Callable[[int, int], None] | None =
     file = run.read()
     data = file.config.data
     own, of_group = _own_record(run), _record_of_group(run, file)
+    how: _Loading = {"progress": progress, "labels": data.labels}
     # With another name in run.toml the set of that name is loaded. `check_inputs` refuses it if its images differ.
     if own is not None and own.fingerprint and own.dataset in ("", data.dataset):
         try:
-            return load_trained_images(data.dataset, own, count=data.count, progress=progress)
+            return load_trained_images(data.dataset, own, count=data.count, **how)
         except ImagesChangedError:
             if has_checkpoint(run):
                 raise
@@ -44,11 +53,11 @@ def load_images(run: RunDirectory, progress: Callable[[int, int], None] | None =
     if of_group is not None:
         count, record = of_group
         if count == data.count:
-            return load_trained_images(data.dataset, record, count=count, progress=progress)
+            return load_trained_images(data.dataset, record, count=count, **how)
         found = find_set_for_count(record.fingerprint, data.count, default_data_dir())
-        if found is not None:
+        if found is not None and (found.classes or not data.labels):
             return found
-    return load_dataset(data.dataset, count=data.count, progress=progress)
+    return load_dataset(data.dataset, count=data.count, **how)
 
 
 @contextlib.contextmanager
@@ -96,6 +105,8 @@ def record_inputs(config: RunConfig, images: ImageSet, device: str) -> TrainedWi
         settings=fixed_settings(config),
         torch=str(torch.__version__),
         device=device,
+        classes=images.classes if config.data.labels else (),
+        labels=images.labels_digest if config.data.labels else "",
     )
 
 
@@ -148,6 +159,11 @@ def check_inputs(run: RunDirectory, config: RunConfig, position: Position, now: 
                 f"{run_id}: its checkpoint was trained on {before.images_text}; {now_text} {now.images_text}"
                 f"{' that differ' if before.images_text == now.images_text else ''}. Put the old images back, or "
                 f"train a new run: core runs clone {run_id}"
+            )
+        if before.labels != now.labels and before.labels:
+            raise UserError(
+                f"{run_id}: its checkpoint was trained on {len(before.classes)} classes; the labels of {now.dataset} "
+                f"differ now. Put the old labels back, or train a new run: core runs clone {run_id}"
             )
     if (position.channels, position.size) != (now.channels, now.size):
         shape = f"{position.size}x{position.size} in {'colour' if position.channels == 3 else 'grey'}"

@@ -32,6 +32,7 @@ from core.training.checkpoint import (
 from core.training.compiler import compile_options, compile_problem
 from core.training.distributed import SingleProcess
 from core.training.ema import Ema
+from core.training.label_dropout import TrainingLabels
 from core.training.loss_weighting import config_loss_weights
 from core.training.network import build_run_network
 from core.training.noise_error import NoiseErrorRecorder, NoiseErrorSums
@@ -82,13 +83,16 @@ class Trainer:
         self.channels, self.size = images.channels, images.size
         self.augment = own_augment(images.recipe) if train.augment == "auto" else train.augment
         self.images = torch.from_numpy(np.array(images.train)).to(device)
+        self.class_names = images.classes if config.data.labels else ()
+        self.labels = TrainingLabels.from_images(config, images, device)
         self.heldout = torch.from_numpy(np.array(images.heldout[: config.data.heldout])).to(device)
         self.diffusion = make_diffusion(config).to(device)
         self.precision = self._choose_precision()
         set_up_device(device, self.precision)
         torch.manual_seed(train.seed)
         shape = (self.channels, self.size, self.size)
-        model = build_run_network(config, self.diffusion, shape, self.images).to(
+        classes = self.labels.classes if self.labels else 0
+        model = build_run_network(config, self.diffusion, shape, self.images, classes=classes).to(
             device=device,
             memory_format=memory_format(device),  # type: ignore[call-overload]
         )
@@ -191,7 +195,8 @@ class Trainer:
                 batch_size = len(x0)
                 shard, weight = self.process_group.shard(batch_size)
                 x0, t, eps = x0[shard], t[shard], eps[shard]
-                output = self.model(self.diffusion.q_sample(x0, t, eps), t)
+                labels = (self.labels.heldout[start : start + batch_size][shard],) if self.labels else ()
+                output = self.model(self.diffusion.q_sample(x0, t, eps), t, *labels)
                 total += self.diffusion.loss(output, x0, eps, t).mean() * (weight * batch_size)
         return self.process_group.all_reduce_sum(total) / count
 
@@ -323,21 +328,31 @@ class Trainer:
             return record
         # Every process draws the whole batch, so all processes draw the same.
         x0, t, eps = self._next_batch(order)
-        whole = len(x0)
+        whole, start = len(x0), self.batch * self.config.train.batch_size
+        labels = self.labels.draw(order[start : start + whole], self.generator) if self.labels else None
         shard, weight = self.process_group.shard(whole)
         x0, t, eps = x0[shard], t[shard], eps[shard]
+        labels = None if labels is None else labels[shard]
         rate = self.learning_rate()
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = rate
-        record = self.update(x0, t, eps, weight, copies=round(len(x0) / (weight * whole)))
+        record = self.update(x0, t, eps, weight, round(len(x0) / (weight * whole)), labels)
         self.step += 1
         self.batch += 1
         if self.ema:
             self.ema.update(self.step)
         return record
 
-    def update(self, x0: Tensor, t: Tensor, eps: Tensor, weight: float = 1.0, copies: int = 1) -> Tensor:
+    def update(
+        self,
+        x0: Tensor,
+        t: Tensor,
+        eps: Tensor,
+        weight: float = 1.0,
+        copies: int = 1,
+        labels: Tensor | None = None,
+    ) -> Tensor:
         """Update the weights once, without the average of the weights.
 
         Args:
@@ -346,6 +361,7 @@ class Trainer:
             eps: their noise, like x0.
             weight: weight of these images in the batch.
             copies: number of processes that compute these images.
+            labels: their labels, [B]; None without.
 
         Returns:
             Loss and noise-prediction errors, see `core.training.noise_error`; of several processes they add up.
@@ -356,7 +372,7 @@ class Trainer:
         if self._cuda_graphs:
             torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
-            output = self._forward(xt, t)
+            output = self._forward(xt, t) if labels is None else self._forward(xt, t, labels)
         losses = self.diffusion.loss(output, x0, eps, t)
         loss = losses.mean()  # reported without weights, so that runs can be compared
         weighted = loss if self.loss_weights is None else (self.loss_weights[t] * losses).mean()

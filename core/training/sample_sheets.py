@@ -7,11 +7,13 @@ import numpy as np
 import torch
 
 from core.config.schema import SampleConfig
+from core.diffusion.guidance import cycled_labels, label_predictor
 from core.diffusion.models.centred import starting_state
-from core.diffusion.samplers.base import SamplerOptions, timesteps_for
+from core.diffusion.samplers.base import Model, SamplerOptions, timesteps_for
 from core.diffusion.samplers.registry import run_sampler
 from core.files.outputs import make_folder
 from core.imaging import to_channels_last, to_pixels, write_sheet
+from core.imaging.sheet_classes import class_columns, cycled_classes
 from core.runs import RunDirectory
 from core.training.loop import Trainer
 
@@ -32,6 +34,25 @@ def initial_noise(sample: SampleConfig, shape: tuple[int, int, int]) -> torch.Te
 def sampler_generator(sample: SampleConfig, device: torch.device) -> torch.Generator:
     """Return the generator of the noise that a sampler adds after the initial noise, on the device of the images."""
     return torch.Generator(device).manual_seed(sample.seed + 1)
+
+
+def sampling_predictor(trainer: Trainer, count: int) -> Model:
+    """Return the predictor that draws samples of a training; with labels, image i is of class i mod K.
+
+    Args:
+        trainer: the training.
+        count: number of images.
+    """
+    if not trainer.labels:
+        return trainer.captured.network if trainer.captured else trainer.model
+    sample = trainer.config.sample
+    return label_predictor(
+        trainer.model,
+        trainer.diffusion,
+        cycled_labels(count, trainer.labels.classes).to(trainer.device),
+        guidance=sample.guidance,
+        interval=sample.guidance_interval,
+    )
 
 
 def _trainer_noise(trainer: Trainer) -> torch.Tensor:
@@ -73,14 +94,13 @@ def write_epoch_sheets(run: RunDirectory, trainer: Trainer, should_stop: Callabl
     options = SamplerOptions(
         steps=sample.steps, eta=sample.eta, spacing=sample.spacing, levels=sample.levels, clip=sample.clip
     )
+    noise = _trainer_noise(trainer)
     with trainer.eval_mode():
         steps = run_sampler(
             sample.sampler,
-            trainer.captured.network if trainer.captured else trainer.model,
+            sampling_predictor(trainer, len(noise)),
             trainer.diffusion,
-            starting_state(
-                trainer.model, _trainer_noise(trainer), timesteps_for(trainer.diffusion, options)[0]
-            ),
+            starting_state(trainer.model, noise, timesteps_for(trainer.diffusion, options)[0]),
             options,
             generator=sampler_generator(sample, trainer.device),
         )
@@ -124,10 +144,11 @@ def _sheet_paths(run: RunDirectory, epoch: int) -> tuple[Path, Path]:
 
 def _write_sample_sheet(run: RunDirectory, trainer: Trainer, epoch: int, images: torch.Tensor) -> None:
     count = trainer.config.sample.count
+    names = trainer.class_names
     make_folder(run.samples)
     write_sheet(
         _sheet_paths(run, epoch)[0],
         to_channels_last(to_pixels(images[:count].cpu().numpy())),
-        columns=min(count, _SHEET_COLUMNS),
-        meta={"epoch": str(epoch), "schedule": trainer.config.schedule.name},
+        columns=min(count, class_columns(len(names), _SHEET_COLUMNS)),
+        meta={"epoch": str(epoch), "schedule": trainer.config.schedule.name} | cycled_classes(count, names),
     )

@@ -16,7 +16,7 @@ class CentredNetwork(nn.Module):
     """A network of centred images as a network of the images.
 
     Args:
-        network: of (xt, t), to be trained on centred images.
+        network: of (xt, t) or of (xt, t, labels), to be trained on centred images.
         diffusion: the process.
         centre: c, [C, H, W], in [-1, 1]; kept with the weights.
     """
@@ -34,9 +34,9 @@ class CentredNetwork(nn.Module):
         self.register_buffer("alphas", alphas.clone(), persistent=False)
         self.register_buffer("sigmas", sigmas.clone(), persistent=False)
 
-    def forward(self, xt: Tensor, t: Tensor) -> Tensor:
-        """Compute the output for images xt [N, C, H, W] at timesteps t [N]; like xt."""
-        output: Tensor = self.network(xt - self.alphas[t].view(-1, 1, 1, 1) * self.centre, t)
+    def forward(self, xt: Tensor, t: Tensor, *labels: Tensor | None) -> Tensor:
+        """Compute the output for images xt [N, C, H, W] at timesteps t [N], of labels [N] if given; like xt."""
+        output: Tensor = self.network(xt - self.alphas[t].view(-1, 1, 1, 1) * self.centre, t, *labels)
         if self.prediction_type == "v_prediction":  # v = alpha_t eps - sigma_t x0
             return output - self.sigmas[t].view(-1, 1, 1, 1) * self.centre
         return output + self.centre if self.prediction_type == "sample" else output

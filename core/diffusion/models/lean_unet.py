@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from core.diffusion.models.label_embedding import LabelEmbedding
 from core.diffusion.models.padding import crop_padding, pad_to_multiple
 from core.diffusion.models.thesis_unet import SinusoidalEmbedding
 from core.errors import UserError
@@ -32,6 +33,7 @@ class LeanUNet(nn.Module):
     Args:
         channels: C of the images.
         width: D of the finest level; a multiple of 16.
+        classes: classes of the images; 0 builds no embedding of labels.
 
     Raises:
         UserError: width is not a multiple of 16.
@@ -40,7 +42,7 @@ class LeanUNet(nn.Module):
     divisor: Final = 8
     """H and W are padded to multiples of this."""
 
-    def __init__(self, channels: int = 1, width: int = LEAN_WIDTH) -> None:
+    def __init__(self, channels: int = 1, width: int = LEAN_WIDTH, classes: int = 0) -> None:
         super().__init__()
         if width % 16:
             raise UserError(
@@ -65,19 +67,23 @@ class LeanUNet(nn.Module):
         self.head = nn.Conv2d(fine, 4 * channels, 3, padding=1)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(_bias(self.head))
+        self.label_embedding = LabelEmbedding(classes, embedding) if classes else None
 
-    def forward(self, x: Tensor, t: Tensor) -> Tensor:
+    def forward(self, x: Tensor, t: Tensor, labels: Tensor | None = None) -> Tensor:
         """Predict noise, image or v, whichever it was trained for, from noised images.
 
         Args:
             x: [N, C, H, W], of any size; see `core.diffusion.models.padding`.
             t: int64 [N], timesteps from 0.
+            labels: int64 [N], see `core.diffusion.models.label_embedding`; only of a network with classes.
 
         Returns:
             [N, C, H, W], in x's dtype.
         """
         padded = pad_to_multiple(x, self.divisor)
         e = self.embed(t)
+        if self.label_embedding is not None:
+            e = self.label_embedding(e, labels)
         h = F.pixel_unshuffle(padded, 2)
         if (
             padded.device.type == "cpu"

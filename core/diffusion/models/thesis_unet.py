@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from core.diffusion.models.label_embedding import LabelEmbedding
 from core.diffusion.models.padding import crop_padding, pad_to_multiple
 
 THESIS_WIDTHS: Final = (64, 128, 256, 512, 1024)
@@ -115,9 +116,10 @@ class ThesisUNet(nn.Module):
         channels: C of the images, in and out.
         widths: channels of the maps from the finest to the coarsest resolution; one down and one up block lie
             between each two.
+        classes: classes of the images; 0 builds no embedding of labels.
     """
 
-    def __init__(self, channels: int = 1, widths: tuple[int, ...] = THESIS_WIDTHS) -> None:
+    def __init__(self, channels: int = 1, widths: tuple[int, ...] = THESIS_WIDTHS, classes: int = 0) -> None:
         super().__init__()
         self.divisor = 2 ** (len(widths) - 1)
         """H and W are padded to multiples of this: 16 with the default widths."""
@@ -132,18 +134,22 @@ class ThesisUNet(nn.Module):
             for fine, coarse in reversed(pairs)
         )
         self.head = nn.Conv2d(widths[0], channels, 1)
+        self.label_embedding = LabelEmbedding(classes, TIME_SINUSOIDS) if classes else None
 
-    def forward(self, x: Tensor, t: Tensor) -> Tensor:
+    def forward(self, x: Tensor, t: Tensor, labels: Tensor | None = None) -> Tensor:
         """Predict noise, image or v, whichever it was trained for, from noised images.
 
         Args:
             x: [N, C, H, W], of any size; see `core.diffusion.models.padding`.
             t: [N] int64 timesteps.
+            labels: int64 [N], see `core.diffusion.models.label_embedding`; only of a network with classes.
 
         Returns:
             Like x.
         """
         time = self.embedding(t)
+        if self.label_embedding is not None:
+            time = self.label_embedding(time, labels)
         h = self.stem(pad_to_multiple(x, self.divisor))
         skips: list[Tensor] = []
         for down in self.downs:
