@@ -90,7 +90,7 @@ def list_recipes(only_made: bool, as_json: bool) -> None:
             recipe.kind,
             str(recipe.count),
             str(recipe.heldout),
-            str(recipe.size),
+            str(recipe.size or recipe.side),
             recipe.description,
         )
         for recipe in recipes

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from core.config.consistency import check_consistent
 from core.config.sampling_levels import sampling_calls
 from core.config.schema import RunConfig
-from core.data.preview import first_images
+from core.data.preview import first_images, planned_size
 from core.data.recipe import find_data_recipe
 from core.errors import UserError
 from core.imaging.sheet import MAX_PIXELS
@@ -28,7 +28,8 @@ def check_trainable(configs: Iterable[RunConfig]) -> None:
         else:
             check_settings(config)
             _check_folder(name)
-            sides[name] = find_data_recipe(name).size
+            sides[name] = planned_size(find_data_recipe(name))
+            _check_sheets(config, sides[name])
 
 
 def check_settings(config: RunConfig) -> None:
@@ -38,7 +39,7 @@ def check_settings(config: RunConfig) -> None:
         UserError: no such data set; sheets of samples too large to be shown; or as `check_consistent`.
     """
     check_consistent(config)
-    _check_sheets(config, find_data_recipe(config.data.dataset).size)
+    _check_sheets(config, find_data_recipe(config.data.dataset).side)
 
 
 def _check_sheets(config: RunConfig, side: int) -> None:

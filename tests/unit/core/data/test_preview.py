@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from core.data import find_data_recipe, load_dataset, preview
-from core.data.folder import is_heldout
+from core.data.splitting import is_heldout
 from core.data.preview import existing_dataset, first_images
 from core.data.recipe import DataRecipe, data_recipe_names
 from core.errors import UserError
