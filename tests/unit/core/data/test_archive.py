@@ -102,7 +102,7 @@ def test_members_that_lead_out_link_or_are_encrypted_are_counted_in_words(home: 
 def test_a_member_that_is_damaged_is_skipped_and_its_neighbours_are_kept(home: Path) -> None:
     write_zip(home / "a.zip")
     content = bytearray((home / "a.zip").read_bytes())
-    start = content.index(b"IHDR") + 4
+    start = content.index(b"0.png") + len(b"0.png") + 10
     content[start : start + 40] = bytes(40)
     (home / "a.zip").write_bytes(content)
     made = load_dataset("a.zip")
@@ -122,7 +122,7 @@ def test_a_tar_that_unpacks_to_far_more_than_its_size_is_refused(
 @pytest.mark.parametrize("content", [b"", b"PK\3\4 no archive", bytes(range(256)) * 9])
 def test_what_is_no_archive_is_refused_in_one_line(home: Path, name: str, content: bytes) -> None:
     (home / name).write_bytes(content)
-    with pytest.raises(UserError, match="not an archive, or a damaged one|an empty archive") as raised:
+    with pytest.raises(UserError, match=r"not an archive, or a damaged one|an empty archive") as raised:
         load_dataset(name)
     assert "\n" not in str(raised.value)
 
