@@ -1,18 +1,21 @@
 """`core data`: make and show training images; list recipes and made sets, and remove made sets."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import click
 import msgspec
 import numpy as np
 
+from core.cli.data_options import recipe_options
 from core.cli.images import emit_images
 from core.cli.options import COUNT, json_option
 from core.cli.output import confirm, emit, emit_json, format_table, note, note_library_messages, stdout_width
 from core.cli.progress import progress_bar
 from core.data import ImageSet, default_data_dir, list_data_recipes, load_dataset
 from core.data.made_sets import MadeSet, list_made_sets, remove_made_set, select_made_sets
-from core.data.recipe import hidden_folder_note
+from core.data.overrides import override, write_data_recipe
+from core.data.recipe import find_data_recipe, hidden_folder_note
 from core.errors import UserError
 from core.files.sanitize import sanitize
 from core.imaging import to_channels_last
@@ -24,8 +27,9 @@ DEFAULT_SHOWN = 5
 def command() -> None:
     """Make, show, list or remove training images.
 
-    RECIPE is the name of a recipe (low, high, array), the path of a recipe's TOML file, or a folder of
-    your own images. Sets are kept in ./datasets, or in the folder that DDPM_DATA names.
+    RECIPE is the name of a recipe (low, high, array), the path of a recipe's TOML file, a folder of
+    your own images, or a file of many: zip, tar, .npy, .npz or IDX. Sets are kept in ./datasets, or in the folder
+    that DDPM_DATA names.
     """
 
 
@@ -37,10 +41,21 @@ def command() -> None:
     metavar="N",
     help="Number of training images; by default, the recipe's.",
 )
+@recipe_options
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="FILE.toml",
+    help="Write the recipe with these settings to a new file, which core train can name.",
+)
 @json_option
-def make(recipe: str, count: int | None, as_json: bool) -> None:
+def make(recipe: str, count: int | None, out: Path | None, as_json: bool, **settings: object) -> None:
     """Make a set of images, unless it exists already, and write its folder to stdout."""
-    images = _load(recipe, count)
+    if out is not None and out.suffix != ".toml":
+        raise UserError(f"--out {out}: expected a name that ends in .toml")
+    images = _load(recipe, count, settings)
+    if out is not None:
+        write_data_recipe(msgspec.structs.replace(images.recipe, name=""), out)
     if as_json:
         emit_json(_set_json(images))
     else:
@@ -58,10 +73,11 @@ def make(recipe: str, count: int | None, as_json: bool) -> None:
     help="Number of images to show.",
 )
 @click.option("--heldout", is_flag=True, help="Show held-out images instead of training images.")
+@recipe_options
 @json_option
-def show(recipe: str, count: int, heldout: bool, as_json: bool) -> None:
+def show(recipe: str, count: int, heldout: bool, as_json: bool, **settings: object) -> None:
     """Show images of a set in the terminal, two pixels per character; with --json, describe the set."""
-    images = _load(recipe, None)
+    images = _load(recipe, None, settings)
     if as_json:
         emit_json(_set_json(images))
         return
@@ -90,7 +106,7 @@ def list_recipes(only_made: bool, as_json: bool) -> None:
             recipe.kind,
             str(recipe.count),
             str(recipe.heldout),
-            str(recipe.size),
+            str(recipe.size or recipe.side),
             recipe.description,
         )
         for recipe in recipes
@@ -181,12 +197,14 @@ def _size_text(size: int) -> str:
     return f"{size} B" if not power else f"{size / 1000**power:.1f} {units[power]}"
 
 
-def _load(recipe: str, count: int | None) -> ImageSet:
+def _load(recipe: str, count: int | None, settings: Mapping[str, object]) -> ImageSet:
     if text := hidden_folder_note(recipe):
         note(text)
     note_library_messages()
     with progress_bar(recipe, "images") as report:
-        images = load_dataset(recipe, count=count, progress=report)
+        given = {key: value for key, value in settings.items() if value is not None}
+        changed = override(find_data_recipe(recipe), given, recipe)
+        images = load_dataset(changed, count=count, progress=report)
     for text in images.notes:
         note(f"{images.name}: {text}")
     return images

@@ -53,6 +53,25 @@ class DataConfig(Section, frozen=True):
     labels: bool = False
     """Train on the labels of the images too, so that samples of a class can be drawn; the data set must have labels."""
 
+    size: Annotated[int, Meta(ge=1, le=4096)] | None = None
+    """Pixels per side. This and the next keys change the data recipe, which a run names once it is queued; None takes
+    the recipe's, of a folder the files' own size if all are squares of the same size of at most 64, else 32.
+    """
+    fit: Literal["crop", "pad", "squash", "tiles"] | None = None
+    """Crop images of a folder to the square at their centre, pad them with `background`, squash them to a square, or
+    cut them into tiles that share no pixels; None takes the recipe's, which is `crop` unless it says another.
+    """
+    tile: Annotated[int, Meta(ge=1, le=4096)] | None = None
+    """For `fit = "tiles"`: pixels per side of a tile in the photograph; None is `size`."""
+    background: Annotated[str, Meta(pattern="^(black|white|grey|#[0-9A-Fa-f]{6})$")] | None = None
+    """Colour behind transparent images and around padded ones: `black`, `white`, `grey` or `#rrggbb`."""
+    channels: Literal["grey", "colour"] | None = None
+    """None is colour if any image has colour."""
+    heldout_share: Annotated[float, Meta(gt=0, lt=1)] | None = None
+    """Share of a folder's images that is held out; None takes the recipe's, which is 0.1 unless it says another."""
+    heldout_by: Literal["image", "folder"] | None = None
+    """Hold out single images, or all images of a folder together."""
+
     @property
     def title(self) -> str:
         """Name of the data set: the recipe's name, or the last part of a path."""

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.config.load import decode, encode_toml, read_toml
-from core.data.recipe import DataRecipe
+from core.data.recipe import FOLDER_DEFAULTS, DataRecipe
 from core.errors import UserError, is_machine_error
 from core.files.atomic import write_new_file
 from core.files.locks import wait_for_flock
@@ -89,10 +89,12 @@ def fingerprint(recipe: DataRecipe, files: FileList) -> str:
         for key, value in msgspec.to_builtins(recipe).items()
         if key not in ("name", "description", "count", "heldout", "augment")
     }
-    for name in ("background", "white", "labels"):
-        if settings[name] is None:
+    for name, default in {**FOLDER_DEFAULTS, "labels": None}.items():
+        if settings[name] == default:
             del settings[name]  # sets made before there was such a setting keep their fingerprints
-    settings["canvas"] = recipe.canvas or recipe.size
+    if recipe.kind == "triangles":
+        settings["size"] = recipe.side
+    settings["canvas"] = recipe.canvas or settings["size"]
     if recipe.storage != "jpeg":
         settings["quality"] = None
     text = json.dumps([GENERATOR_VERSION, settings, files], sort_keys=True)

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 
 from core.config.consistency import check_consistent
 from core.config.sampling_levels import sampling_calls
-from core.config.schema import RunConfig
+from core.config.schema import DataConfig, RunConfig
 from core.data.labels import check_labels
-from core.data.preview import first_images
-from core.data.recipe import find_data_recipe
+from core.data.overrides import run_data_recipe
+from core.data.preview import first_images, planned_size
+from core.data.recipe import DataRecipe
 from core.errors import UserError
 from core.imaging.sheet import MAX_PIXELS
 
@@ -21,18 +22,20 @@ def check_trainable(configs: Sequence[RunConfig]) -> None:
         UserError: see `check_settings`; labels that are wanted and not there; or a folder without an image that can be
             read.
     """
-    sides: dict[str, int] = {}
-    for name in dict.fromkeys(config.data.dataset for config in configs if config.data.labels):
-        check_labels(find_data_recipe(name))
+    sides: dict[DataRecipe, int] = {}
+    recipes: dict[DataConfig, DataRecipe] = {}
+    labelled = dict.fromkeys(config.data for config in configs if config.data.labels)
+    for data in labelled:
+        check_labels(run_data_recipe(data))
     for config in configs:
-        name = config.data.dataset
-        if name in sides:
-            check_consistent(config)
-            _check_sheets(config, sides[name])
-        else:
-            check_settings(config)
-            _check_folder(name)
-            sides[name] = find_data_recipe(name).size
+        check_consistent(config)
+        if config.data not in recipes:
+            recipes[config.data] = run_data_recipe(config.data)
+        recipe = recipes[config.data]
+        if recipe not in sides:
+            _check_folder(recipe)
+            sides[recipe] = planned_size(recipe)
+        _check_sheets(config, sides[recipe])
 
 
 def check_settings(config: RunConfig) -> None:
@@ -42,7 +45,7 @@ def check_settings(config: RunConfig) -> None:
         UserError: no such data set; sheets of samples too large to be shown; or as `check_consistent`.
     """
     check_consistent(config)
-    _check_sheets(config, find_data_recipe(config.data.dataset).size)
+    _check_sheets(config, run_data_recipe(config.data).side)
 
 
 def _check_sheets(config: RunConfig, side: int) -> None:
@@ -60,8 +63,7 @@ def _check_sheets(config: RunConfig, side: int) -> None:
         )
 
 
-def _check_folder(name: str) -> None:
-    recipe = find_data_recipe(name)
+def _check_folder(recipe: DataRecipe) -> None:
     if recipe.kind != "folder":
         return
     try:

@@ -4,10 +4,11 @@ import contextlib
 import errno
 import functools
 import importlib
+import io
 import os
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError, features
 
 from core.data.colour_profile import ProfileError, to_srgb
+from core.data.fit import Fit, crop_centre, padded, resized, tile_grid, tiles
 from core.errors import UserError, is_machine_error
 from core.files.sanitize import sanitize
 from core.files.untrusted import open_regular
@@ -52,6 +54,8 @@ class Reading:
         white32: the value of white in images of 32 bits.
         white_float: the value of white in images of floating-point numbers; None skips these.
         is_any_value_allowed: clip values outside 0 to white, instead of skipping images that have any.
+        fit: the way in which an image that is not a square becomes one, or several.
+        tile: pixels per side of a tile in the image, for `tiles`.
     """
 
     background: Colour = BLACK
@@ -59,6 +63,8 @@ class Reading:
     white32: float = DEFAULT_WHITE
     white_float: float | None = None
     is_any_value_allowed: bool = False
+    fit: Fit = "crop"
+    tile: int = 32
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,12 +72,14 @@ class Decoded:
     """A decoded image, and what was found in its file.
 
     Attributes:
-        pixels: uint8 [3, S, S].
+        pixels: uint8 [3, S, S]; of tiles [N, 3, S, S].
         has_colour: whether any pixel is not grey.
         bits: 16 or 32 for an image of such integers, else 0.
         highest: the highest of these integers.
         ink: the mean luma of what is visible, from 0 to 255; None without transparent pixels.
         is_profile_left_out: whether the image has a colour profile that cannot be applied.
+        sides: width and height of the file's image.
+        grid: rows and columns of its tiles; (0, 0) for a whole image.
     """
 
     pixels: Pixels
@@ -80,6 +88,8 @@ class Decoded:
     highest: int = 0
     ink: float | None = None
     is_profile_left_out: bool = False
+    sides: tuple[int, int] = (0, 0)
+    grid: tuple[int, int] = (0, 0)
 
 
 @functools.cache
@@ -140,20 +150,36 @@ def decode(path: Path, size: int, reading: Reading = Reading()) -> Decoded:
         UserError: the machine cannot read it: permission denied, no memory, too many open files, a failing disk.
     """
     with _errors_of(path), _open(path) as file:
-        try:
-            return _decode(file, size, reading)
-        except NotAnImageError:
+        return _decode_file(file, size, reading)
+
+
+def decode_bytes(content: bytes, size: int, reading: Reading = Reading()) -> Decoded:
+    """Load the content of a file as `decode` does.
+
+    Raises:
+        NotAnImageError: as for `decode`.
+        UserError: there is no memory.
+    """
+    with _errors_of(Path("an image")):
+        return _decode_file(io.BytesIO(content), size, reading)
+
+
+def _decode_file(file: BinaryIO, size: int, reading: Reading) -> Decoded:
+    try:
+        return _decode(file, size, reading)
+    except NotAnImageError:
+        raise
+    except UnidentifiedImageError as error:
+        file.seek(0)
+        raise NotAnImageError(unreadable_format(file.read(_HEAD_BYTES)) or "not an image") from error
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise NotAnImageError("too large") from error
+    except Exception as error:
+        # Pillow's decoders raise arbitrary exceptions for damaged files, which are skipped and counted.
+        if is_machine_error(error):
             raise
-        except UnidentifiedImageError as error:
-            raise NotAnImageError(unreadable_format(read_head(path)) or "not an image") from error
-        except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-            raise NotAnImageError("too large") from error
-        except Exception as error:
-            # Pillow's decoders raise arbitrary exceptions for damaged files, which are skipped and counted.
-            if is_machine_error(error):
-                raise
-            _read_to_the_end(file)
-            raise NotAnImageError("damaged") from error
+        _read_to_the_end(file)
+        raise NotAnImageError("damaged") from error
 
 
 @contextlib.contextmanager
@@ -184,22 +210,23 @@ def _decode(file: BinaryIO, size: int, reading: Reading) -> Decoded:
     with Image.open(file, formats=readable_formats()) as opened:
         if opened.width * opened.height > MAX_PIXELS:
             raise NotAnImageError("too large")
-        # JPEG can be decoded at a fraction of its size, which is far faster for photographs.
-        opened.draft(None, (size * _DRAFT_FACTOR, size * _DRAFT_FACTOR))
+        sides = opened.size
+        if reading.fit != "tiles":
+            # JPEG can be decoded at a fraction of its size, which is far faster for photographs.
+            opened.draft(None, (size * _DRAFT_FACTOR, size * _DRAFT_FACTOR))
         image = ImageOps.exif_transpose(opened)
-    return decode_image(image, size, reading)
+    return replace(decode_image(image, size, reading), sides=sides)
 
 
 def decode_image(image: Image.Image, size: int, reading: Reading) -> Decoded:
     """Bring an upright image into sRGB, onto a background and to a size, as `decode` does.
 
     Raises:
-        NotAnImageError: it has numbers without a scale.
+        NotAnImageError: it has numbers without a scale, or is smaller than a tile.
     """
-    side = min(image.size)
-    left, top = (image.width - side) // 2, (image.height - side) // 2
-    # Cropped before resizing, because the filter would use pixels outside a box.
-    middle = image.crop((left, top, left + side, top + side))
+    if reading.fit == "tiles" and min(image.size) < reading.tile:
+        raise NotAnImageError("smaller than a tile")
+    middle = crop_centre(image) if reading.fit == "crop" else image
     bits, highest = 0, 0
     if middle.mode[0] in "IF":
         bits = 0 if middle.mode == "F" else 32 if middle.mode == "I" else 16
@@ -213,15 +240,22 @@ def decode_image(image: Image.Image, size: int, reading: Reading) -> Decoded:
         below = Image.new("RGBA", rgb.size, (*reading.background, 255))
         rgb.putalpha(alpha)
         rgb = Image.alpha_composite(below, rgb).convert("RGB")
+    if reading.fit == "pad":
+        fitted = padded(rgb, size, reading.background)
+    elif reading.fit == "tiles":
+        fitted = tiles(rgb, size, reading.tile)
+    else:
+        fitted = resized(rgb, size)
     pixels = np.asarray(rgb)
-    square = np.asarray(rgb.resize((size, size), Image.Resampling.BILINEAR))
     return Decoded(
-        pixels=np.ascontiguousarray(square.transpose(2, 0, 1)),
+        pixels=fitted,
         has_colour=bool((pixels != pixels[..., :1]).any()),
         bits=bits,
         highest=highest,
         ink=ink,
         is_profile_left_out=is_left_out,
+        sides=image.size,
+        grid=tile_grid(*image.size, reading.tile) if reading.fit == "tiles" else (0, 0),
     )
 
 
@@ -271,6 +305,8 @@ def _read_to_the_end(file: BinaryIO) -> None:
     Raises:
         OSError: it cannot be read.
     """
+    if isinstance(file, io.BytesIO):
+        return
     os.lseek(file.fileno(), 0, os.SEEK_SET)
     while os.read(file.fileno(), _READ_BYTES):
         pass

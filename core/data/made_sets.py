@@ -14,6 +14,7 @@ from typing import Final
 from core.config.load import decode, read_toml
 from core.data import cache
 from core.data.folder import image_files
+from core.data.making import set_fingerprint
 from core.data.recipe import DataRecipe, data_recipe_names, find_data_recipe
 from core.errors import UserError, did_you_mean, is_machine_error
 from core.files.locks import try_flock
@@ -165,12 +166,13 @@ def _state(record: cache.Record, data_dir: Path) -> SetState:
     if recipe.kind == "folder":
         try:
             files = image_files(Path(recipe.path or "."), leave_out=data_dir)
+            is_same = set_fingerprint(recipe, files) == record.fingerprint
         except UserError:
             return SetState.FOLDER_GONE
-        if cache.fingerprint(recipe, files) != record.fingerprint:
+        if not is_same:
             return SetState.FOLDER_CHANGED
     now = _recipe_now(recipe, data_dir)
-    if now is not None and cache.fingerprint(now, files) != record.fingerprint:
+    if now is not None and set_fingerprint(now, files) != record.fingerprint:
         return SetState.RECIPE_CHANGED
     return SetState.CURRENT
 

@@ -10,13 +10,14 @@ from numpy.typing import NDArray
 
 from core.data import cache
 from core.data.decode import Decoded, NotAnImageError
-from core.data.folder import decode_entry, image_files, is_heldout, path_hash, split, to_grey
+from core.data.folder import Entry, decode_entry, image_files, to_grey
+from core.data.making import own_size, set_fingerprint
 from core.data.recipe import HELDOUT_TRIANGLES, TRIANGLES, DataRecipe, default_data_dir
 from core.data.sets import ImageSet, load_dataset
+from core.data.splitting import HELDOUT_SHARE, is_heldout, path_hash, split, split_images
 from core.data.survey import Survey
 from core.data.triangle_kinds import draw_kinds
 from core.data.triangles import HELDOUT, TRAIN, draw_colours, draw_corners, render
-from core.data.walk import is_output
 from core.errors import UserError
 
 Pixels = NDArray[np.uint8]
@@ -35,18 +36,30 @@ def existing_dataset(recipe: DataRecipe, data_dir: Path | None = None) -> ImageS
     files, counts = [], (recipe.count or TRIANGLES, recipe.heldout or HELDOUT_TRIANGLES)
     if recipe.kind == "folder":
         files, counts = image_files(Path(recipe.path or "."), leave_out=data_dir), (1, 1)
-    digest = cache.fingerprint(recipe, files)
+    digest = set_fingerprint(recipe, files)
     target = cache.set_dir(data_dir, recipe, digest)
     if cache.open_set(target, digest, count=counts[0], heldout=counts[1]) is None:
         return None
     return load_dataset(recipe, data_dir=data_dir)
 
 
+def planned_size(recipe: DataRecipe) -> int:
+    """Return the size that the images of a set will have, as far as its first images tell.
+
+    Raises:
+        UserError: the folder of images cannot be read, or has no files.
+    """
+    if recipe.size is not None or recipe.kind != "folder":
+        return recipe.side
+    files = image_files(Path(recipe.path or "."), leave_out=default_data_dir())
+    return own_size(recipe, [name for name, _, _ in files]) or recipe.side
+
+
 def first_images(recipe: DataRecipe, count: int, *, heldout: bool) -> Pixels:
     """Load the first images of a set, equal to those of the whole set, without building it.
 
-    Of a folder only so many files are read as are needed. Colour, background and white, which the whole set has in
-    common, are therefore those of the first images.
+    Of a folder only so many files are read as are needed. Colour, background, white and the files' own size, which the
+    whole set has in common, are therefore those of the first images. Tiles are those of the first photographs.
 
     Args:
         recipe: recipe of the set.
@@ -78,36 +91,44 @@ def first_images(recipe: DataRecipe, count: int, *, heldout: bool) -> Pixels:
 def _first_images_of_folder(recipe: DataRecipe, count: int, *, heldout: bool) -> Pixels:
     source = Path(recipe.path or ".")
     names = [name for name, _, _ in image_files(source, leave_out=default_data_dir())]
+    size = recipe.size or own_size(recipe, names) or recipe.side
     survey = Survey(recipe)
-    found = _first_decoded(source, names, count, survey, heldout=heldout)
+    is_simple = recipe.fit != "tiles" and recipe.heldout_by == "image"
+    find = _first_decoded if is_simple else _first_of_groups
+    found = find(source, names, size, count, survey, heldout=heldout)
     if not found:
         raise UserError(f"{source}: none of its {len(names)} files is an image that can be read")
     if survey.to_decode_again():
+        following = [name for name, _ in found]
         for index, (name, _) in enumerate(found):
-            image = decode_entry(source, name, recipe.size, survey.reading)
+            image = decode_entry(source, Entry(name), size, survey.reading, following=following)
             survey.update(image)
             found[index] = (name, image)
-    stacked = np.stack([image.pixels for _, image in found])
+    stacked = np.concatenate([image.pixels.reshape(-1, 3, size, size) for _, image in found])[:count]
     is_colour = recipe.channels == 3 or (recipe.channels is None and survey.any_colour)
     return stacked if is_colour else to_grey(stacked)
 
 
 def _first_decoded(
-    source: Path, names: list[str], count: int, survey: Survey, *, heldout: bool
+    source: Path, names: list[str], size: int, count: int, survey: Survey, *, heldout: bool
 ) -> list[tuple[str, Decoded]]:
     """Decode files until the first images of a split are certain; which these are, only the readable files decide."""
     decoded: dict[str, Decoded] = {}
-    below = bisect_left(names, True, key=lambda name: not is_heldout(name))
+    share = HELDOUT_SHARE if survey.recipe.heldout_share is None else survey.recipe.heldout_share
+    below = bisect_left(names, True, key=lambda name: not is_heldout(name, share))
 
     def decode_until(start: int, stop: int, enough: int) -> None:
         """Decode files in order until there are so many images in all."""
-        for name in names[start:stop]:
+        for index, name in enumerate(names[start:stop], start + 1):
             if len(decoded) >= enough:
                 return
-            if name in decoded or is_output(source / name):
+            if name in decoded:
                 continue
+            following = names[index : index + enough]
             with contextlib.suppress(NotAnImageError):
-                decoded[name] = decode_entry(source, name, survey.recipe.size, survey.first_reading)
+                decoded[name] = decode_entry(
+                    source, Entry(name), size, survey.first_reading, following=following
+                )
                 survey.add(decoded[name])
 
     if heldout:
@@ -121,5 +142,25 @@ def _first_decoded(
         if len(decoded) <= 1:
             decode_until(0, below, below)
     kept = sorted(decoded, key=path_hash)
-    chosen = [kept[index] for index in split(kept)[heldout]]
+    chosen = [kept[index] for index in split(kept, share)[heldout]]
     return [(name, decoded[name]) for name in chosen[:count]]
+
+
+def _first_of_groups(
+    source: Path, names: list[str], size: int, count: int, survey: Survey, *, heldout: bool
+) -> list[tuple[str, Decoded]]:
+    """Decode files until there are enough images or tiles; a sample, because the split needs all files."""
+    if survey.recipe.fit != "tiles":
+        names = [names[index] for index in split_images(names, survey.recipe)[heldout]]
+    found: list[tuple[str, Decoded]] = []
+    images = 0
+    for index, name in enumerate(names, 1):
+        if images >= count:
+            break
+        with contextlib.suppress(NotAnImageError):
+            following = names[index : index + count]
+            image = decode_entry(source, Entry(name), size, survey.first_reading, following=following)
+            survey.add(image)
+            found.append((name, image))
+            images += image.pixels.size // (3 * size * size)
+    return found

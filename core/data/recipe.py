@@ -15,6 +15,21 @@ from core.files.untrusted import absolute_if_exists
 DATA_DIR_VARIABLE: Final = "DDPM_DATA"
 TRIANGLES: Final = 10_000
 HELDOUT_TRIANGLES: Final = 2_000
+ARCHIVE_SUFFIXES: Final = (
+    ".zip",
+    *(".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz"),
+)
+FILES_OF_IMAGES: Final = "a zip, tar, .npy, .npz or IDX file of images"
+DEFAULT_SIZE: Final = 32
+MAX_OWN_SIZE: Final = 64
+"""Pixels per side of the largest images that keep their own size without being asked."""
+FOLDER_DEFAULTS: Final[dict[str, object]] = {
+    **dict.fromkeys(("background", "white", "tile", "heldout_share")),
+    "fit": "crop",
+    "heldout_by": "image",
+}
+"""Settings of folders only, with their defaults, which fingerprints leave out."""
+CHANNELS: Final[dict[str, Literal[1, 3]]] = {"grey": 1, "colour": 3}
 BACKGROUNDS: Final = r"black|white|grey|#[0-9A-Fa-f]{6}"
 
 Count = Annotated[int, Meta(ge=1, le=10_000_000)]
@@ -35,10 +50,11 @@ class DataRecipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """Training images; None is 10,000 triangles, or all of a folder."""
     heldout: Count | None = None
     """Held-out images; None is 2,000 triangles, or all held-out images of a folder."""
-    size: Side = 32
-    """Pixels per side of the final image."""
+    size: Side | None = None
+    """Pixels per side of the final image; None is 32 for triangles, and for a folder the files' own size if all are
+    squares of the same size of at most 64, else 32."""
     channels: Literal[1, 3] | None = None
-    """1 grey, 3 colour; None is grey for triangles, and for a folder colour if any image has colour."""
+    """1 or `grey`, 3 or `colour`; None is grey for triangles, and for a folder colour if any image has colour."""
     seed: Annotated[int, Meta(ge=0)] = 0
     canvas: Annotated[int, Meta(ge=1, le=8192)] | None = None
     """Pixels per side of the canvas that triangles are drawn on; None draws at `size`."""
@@ -49,8 +65,8 @@ class DataRecipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     quality: Annotated[int, Meta(ge=1, le=100)] = 75
     """JPEG quality."""
     path: str | None = None
-    """For `kind = "folder"`: the folder, or a `.npy`, `.npz` or IDX file of images; a relative path starts at the
-    recipe's file."""
+    """For `kind = "folder"`: the folder, or a zip, tar, `.npy`, `.npz` or IDX file of images; a relative path starts at
+    the recipe's file."""
     labels: Literal["angles"] | None = None
     """For `kind = "triangles"`: `angles` draws acute, right and obtuse triangles equally often, labelled so."""
     augment: Literal["none", "flips", "dihedral"] | None = None
@@ -58,9 +74,23 @@ class DataRecipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     background: str | None = None
     """For `kind = "folder"`: colour behind transparent images, `black`, `white`, `grey` or `#rrggbb`; None is black, or
     white if what is visible is dark."""
+    fit: Literal["crop", "pad", "squash", "tiles"] = "crop"
+    """For `kind = "folder"`: crop an image to the square at its centre, pad it with `background`, squash it to a
+    square, or cut it into tiles that share no pixels."""
+    tile: Side | None = None
+    """For `fit = "tiles"`: pixels per side of a tile in the photograph; None is `size`."""
+    heldout_share: Annotated[float, Meta(gt=0, lt=1)] | None = None
+    """For `kind = "folder"`: share of the images that is held out; None is 0.1."""
+    heldout_by: Literal["image", "folder"] = "image"
+    """For `kind = "folder"`: hold out single images, or all images of a folder together."""
     white: Annotated[float, Meta(gt=0, le=1e12)] | None = None
     """For `kind = "folder"`: the value of white in images of 16 or 32 bits, and in those of floating-point numbers,
     which are skipped without it; None takes the usual range that fits all images."""
+
+    @property
+    def side(self) -> int:
+        """Pixels per side of triangles, and of the images of a folder whose own size is not taken."""
+        return self.size or (self.tile if self.tile and self.tile <= MAX_OWN_SIZE else DEFAULT_SIZE)
 
 
 def default_data_dir() -> Path:
@@ -105,7 +135,7 @@ def find_data_recipe(name_or_path: str, data_dir: Path | None = None) -> DataRec
         path = Path(name_or_path).expanduser()
         if name_or_path.endswith(".toml"):
             return _read(path)
-        if name_or_path and (path.is_dir() or is_array_file(path)):
+        if name_or_path and (path.is_dir() or is_file_of_images(path)):
             resolved = path.resolve()
             str(resolved).encode()  # recipe files are UTF-8, and cannot name a folder that is not
             name = resolved.name if path.is_dir() else resolved.name.split(".")[0]
@@ -121,13 +151,13 @@ def find_data_recipe(name_or_path: str, data_dir: Path | None = None) -> DataRec
     if is_file:
         raise UserError(
             f"data set {name_or_path!r}: a file; expected a folder of images, such as the one that it is in, "
-            "a .npy, .npz or IDX file of images, or a recipe's .toml"
+            f"{FILES_OF_IMAGES}, or a recipe's .toml"
         )
     hint = f"{did_you_mean(name_or_path, files)} Known".lstrip()
     known = ", ".join(sorted(files)) or "none"
     raise UserError(
         f"no data set called {name_or_path!r}; {hint}: {known}; or give a folder of images, "
-        "a .npy, .npz or IDX file of images, or a recipe's .toml"
+        f"{FILES_OF_IMAGES}, or a recipe's .toml"
     )
 
 
@@ -136,6 +166,16 @@ def is_array_file(path: Path) -> bool:
     name = path.name.lower()
     is_idx = "idx" in name and name.removesuffix(".gz").endswith("-ubyte")
     return (is_idx or name.endswith((".npy", ".npz"))) and path.is_file()
+
+
+def is_archive(path: Path) -> bool:
+    """Return whether a path is a file whose name is that of an archive: zip, or tar, which may be compressed."""
+    return path.name.lower().endswith(ARCHIVE_SUFFIXES) and path.is_file()
+
+
+def is_file_of_images(path: Path) -> bool:
+    """Return whether a path is a file whose name is that of a file of many images, of arrays or an archive."""
+    return is_array_file(path) or is_archive(path)
 
 
 def hidden_folder_note(name: str, data_dir: Path | None = None) -> str:
@@ -167,7 +207,7 @@ def absolute_dataset(name_or_path: str, directory: Path | None = None) -> str:
     if found is None or name_or_path in _recipe_files((directory or Path()) / default_data_dir()):
         return name_or_path
     path = Path(found)
-    is_set = path.is_file() if name_or_path.endswith(".toml") else path.is_dir() or is_array_file(path)
+    is_set = path.is_file() if name_or_path.endswith(".toml") else path.is_dir() or is_file_of_images(path)
     return found if is_set else name_or_path
 
 
@@ -177,7 +217,10 @@ def _recipe_files(data_dir: Path | None) -> dict[str, Path]:
 
 
 def _read(path: Path) -> DataRecipe:
-    recipe = decode(read_toml(path), DataRecipe, source=str(path))
+    table = read_toml(path)
+    if isinstance(channels := table.get("channels"), str):
+        table = {**table, "channels": CHANNELS.get(channels, channels)}
+    recipe = decode(table, DataRecipe, source=str(path))
     if not recipe.name:
         recipe = msgspec.structs.replace(recipe, name=path.stem)
     if recipe.kind == "folder" and recipe.path:
@@ -185,7 +228,10 @@ def _read(path: Path) -> DataRecipe:
         recipe = msgspec.structs.replace(recipe, path=str(folder))
     elif recipe.kind == "triangles":
         recipe = msgspec.structs.replace(
-            recipe, count=recipe.count or TRIANGLES, heldout=recipe.heldout or HELDOUT_TRIANGLES
+            recipe,
+            count=recipe.count or TRIANGLES,
+            heldout=recipe.heldout or HELDOUT_TRIANGLES,
+            size=recipe.size or DEFAULT_SIZE,
         )
     check_recipe(recipe, str(path))
     return recipe
@@ -205,22 +251,24 @@ def check_recipe(recipe: DataRecipe, source: str) -> None:
             raise UserError(
                 f"{source}: background = {recipe.background}: expected black, white, grey or a colour like #ffcc00"
             )
+        if recipe.tile is not None and recipe.fit != "tiles":
+            raise UserError(f'{source}: tile is a setting of fit = "tiles"; set that too, or leave it out')
         if recipe.labels is not None:
             raise UserError(
                 f'{source}: labels is a setting of kind = "triangles"; a folder has labels by its sub-folders'
             )
         return
-    for name in ("background", "white"):
-        if getattr(recipe, name) is not None:
+    for name, default in FOLDER_DEFAULTS.items():
+        if getattr(recipe, name) != default:
             raise UserError(
                 f'{source}: {name} is a setting of kind = "folder", not of triangles; leave it out'
             )
-    canvas = recipe.canvas or recipe.size
-    if canvas < recipe.size:
+    canvas = recipe.canvas or recipe.side
+    if canvas < recipe.side:
         raise UserError(
-            f"{source}: canvas = {canvas} is smaller than size = {recipe.size}; expected at least the size"
+            f"{source}: canvas = {canvas} is smaller than size = {recipe.side}; expected at least the size"
         )
-    if recipe.storage == "array" and (recipe.antialias or canvas != recipe.size):
+    if recipe.storage == "array" and (recipe.antialias or canvas != recipe.side):
         raise UserError(
             f'{source}: storage = "array" is strictly two-valued; leave out antialias and canvas, or take png'
         )

@@ -1,23 +1,17 @@
 """Data sets for training: looked up, built if they are not cached, and memory-mapped."""
 
 import hashlib
-import os
-import warnings
-from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from core.data import cache, folder, triangles
-from core.data.array_file import open_images
-from core.data.decode import Decoded, NotAnImageError, Reading
-from core.data.labels import NO_TRIANGLE_LABELS, label_stamp, labels_if_any, read_labels
+from core.data.labels import NO_TRIANGLE_LABELS, label_stamp
+from core.data.making import CHUNK_PIXELS, Progress, WorkerPool, cpu_count, make_folder, set_fingerprint
 from core.data.recipe import (
     HELDOUT_TRIANGLES,
     TRIANGLES,
@@ -25,19 +19,12 @@ from core.data.recipe import (
     check_recipe,
     default_data_dir,
     find_data_recipe,
-    is_array_file,
 )
-from core.data.survey import Survey, pixel_notes
 from core.data.triangle_kinds import KINDS, draw_kinds
-from core.data.walk import OUTPUTS, is_output
 from core.errors import UserError
+from core.files.mapped import release_pages
 
-Progress = Callable[[int, int], None]
 Pixels = NDArray[np.uint8]
-Item = TypeVar("Item")
-Made = TypeVar("Made")
-
-_CHUNK_PIXELS: Final = 1 << 21
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,8 +77,9 @@ class ImageSet:
         """SHA-256 of all images, in hexadecimal."""
         digest = hashlib.sha256()
         for images in (self.train, self.heldout):
-            for part in folder.batch_slices(len(images), 1 + _CHUNK_PIXELS // images[0].size):
+            for part in folder.batch_slices(len(images), 1 + CHUNK_PIXELS // images[0].size):
                 digest.update(images[part].tobytes())
+                release_pages(images)
         return digest.hexdigest()
 
     @property
@@ -118,8 +106,9 @@ class ImageSet:
     def mean_square(self) -> float:
         """Mean of x0 squared over the training images scaled to [-1, 1], which L_T depends on."""
         counts = np.zeros(256, np.int64)
-        for part in folder.batch_slices(len(self.train), 1 + _CHUNK_PIXELS // self.train[0].size):
+        for part in folder.batch_slices(len(self.train), 1 + CHUNK_PIXELS // self.train[0].size):
             counts += np.bincount(self.train[part].ravel(), minlength=256)
+            release_pages(self.train)
         return float(counts @ (np.arange(256) / 127.5 - 1) ** 2 / counts.sum())
 
 
@@ -159,7 +148,7 @@ def load_dataset(
         if value is not None and value < 1:
             raise UserError(f"{name} = {value}: expected at least 1 image")
     cached = (_folder_set if recipe.kind == "folder" else _triangle_set)(
-        recipe, data_dir, count, heldout, _WorkerPool(progress, workers or _cpu_count()), labels
+        recipe, data_dir, count, heldout, WorkerPool(progress, workers or cpu_count()), labels
     )
     n_train = count or recipe.count
     if n_train is not None and n_train > len(cached.train):
@@ -169,44 +158,12 @@ def load_dataset(
     return ImageSet.from_cached(cached, recipe, train=n_train, heldout=n_heldout)
 
 
-@dataclass(frozen=True)
-class _WorkerPool:
-    """Threads that make images, and the callback for their progress."""
-
-    progress: Progress | None
-    workers: int
-
-    def report(self, done: int, total: int) -> None:
-        if self.progress is not None:
-            self.progress(done, total)
-
-    def map(self, make: Callable[[Item], Made], items: Iterable[Item]) -> Iterator[Made]:
-        """Yield results in order, from threads that run slightly ahead of the consumer.
-
-        Threads suffice because numpy and Pillow release the GIL. Unlike processes, threads do not import the main
-        module again, which may import torch, and they can start inside a running Textual app.
-        """
-        pending: deque[Future[Made]] = deque()
-        source = iter(items)
-        with ThreadPoolExecutor(self.workers) as executor:
-            try:
-                for item in source:
-                    pending.append(executor.submit(make, item))
-                    if len(pending) > 2 * self.workers:
-                        yield pending.popleft().result()
-                while pending:
-                    yield pending.popleft().result()
-            finally:
-                for future in pending:
-                    future.cancel()
-
-
 def _triangle_set(
     recipe: DataRecipe,
     data_dir: Path,
     count: int | None,
     heldout: int | None,
-    pool: _WorkerPool,
+    pool: WorkerPool,
     labelled: bool,
 ) -> cache.CachedSet:
     if labelled and recipe.labels is None:
@@ -229,12 +186,12 @@ def _triangle_set(
 
 
 def _make_triangles(
-    recipe: DataRecipe, counts: Mapping[str, int], digest: str, pool: _WorkerPool, scratch: Path
+    recipe: DataRecipe, counts: Mapping[str, int], digest: str, pool: WorkerPool, scratch: Path
 ) -> cache.Record:
     channels = recipe.channels or 1
     total, done = sum(counts.values()), 0
-    canvas = recipe.canvas or recipe.size
-    length = max(1, min(64, _CHUNK_PIXELS // (canvas * recipe.size)))
+    canvas = recipe.canvas or recipe.side
+    length = max(1, min(64, CHUNK_PIXELS // (canvas * recipe.side)))
 
     def draw(corners: NDArray[np.float64], colours: Pixels | None, part: slice) -> Pixels:
         return triangles.render(recipe, corners[part], None if colours is None else colours[part])
@@ -255,17 +212,18 @@ def _make_triangles(
         else:
             corners = triangles.draw_corners(count, seed=recipe.seed, split=stream)
         colours = triangles.draw_colours(count, seed=recipe.seed, split=stream) if channels == 3 else None
-        chunks = pool.map(partial(draw, corners, colours), folder.batch_slices(count, length))
-        shape = (count, channels, recipe.size, recipe.size)
+        drawn = pool.map(partial(draw, corners, colours), folder.batch_slices(count, length))
+        chunks = (chunk for _, chunk in drawn)
+        shape = (count, channels, recipe.side, recipe.side)
         cache.write_array(scratch / f"{split}.npy", shape, counted(chunks))
-        vertices = (corners * recipe.size).astype(np.float32)
+        vertices = (corners * recipe.side).astype(np.float32)
         cache.write_array(scratch / f"{split}_vertices.npy", vertices.shape, [vertices])
     return cache.Record(
         fingerprint=digest,
         count=counts["train"],
         heldout=counts["heldout"],
         channels=channels,
-        size=recipe.size,
+        size=recipe.side,
         notes=[],
         recipe=recipe,
         classes=list(KINDS) if recipe.labels == "angles" else [],
@@ -277,101 +235,17 @@ def _folder_set(
     data_dir: Path,
     count: int | None,
     heldout: int | None,
-    pool: _WorkerPool,
+    pool: WorkerPool,
     labelled: bool,
 ) -> cache.CachedSet:
     # A folder is always built whole, because its number of images is known only after loading all files.
     listing = folder.list_folder(Path(recipe.path or "."), leave_out=data_dir)
-    digest = cache.fingerprint(recipe, listing.files)
+    digest = set_fingerprint(recipe, listing.files)
     target = cache.set_dir(data_dir, recipe, digest)
     stamp = label_stamp(Path(recipe.path or ".")) if labelled else None
     cached = cache.open_set(target, digest, count=1, heldout=1, label_stamp=stamp)
     if cached is None:
         names = [name for name, _, _ in listing.files]
-        make = partial(_make_folder, recipe, names, digest, pool, labelled)
+        make = partial(make_folder, recipe, names, digest, pool, labelled)
         cached = cache.build_set(target, digest, make, count=1, heldout=1, label_stamp=stamp)
     return cached.with_notes(listing.notes)
-
-
-def _make_folder(
-    recipe: DataRecipe, names: list[str], digest: str, pool: _WorkerPool, labelled: bool, scratch: Path
-) -> cache.Record:
-    source = Path(recipe.path or ".")
-    stamp = label_stamp(source)
-    spool = scratch / "pictures.raw"
-    kept: list[str] = []
-    skipped: Counter[str] = Counter()
-    survey = Survey(recipe)
-
-    def load(name: str, reading: Reading) -> Decoded | str:
-        try:
-            if is_output(source / name):
-                raise NotAnImageError(OUTPUTS)
-            return folder.decode_entry(source, name, recipe.size, reading)
-        except NotAnImageError as reason:
-            return str(reason)
-
-    pool.report(0, len(names))
-    with warnings.catch_warnings(), spool.open("xb") as file:
-        # Pillow warns about oddities of images; files that cannot be read are counted and reported once, below.
-        warnings.filterwarnings("ignore", module="PIL")
-        first = partial(load, reading=survey.first_reading)
-        for done, (name, loaded) in enumerate(zip(names, pool.map(first, names), strict=True), 1):
-            if isinstance(loaded, str):
-                skipped[loaded] += 1
-            else:
-                file.write(loaded.pixels.tobytes())
-                survey.add(loaded)
-                kept.append(name)
-            pool.report(done, len(names))
-        again = survey.to_decode_again()
-        second = partial(load, reading=survey.reading)
-        for index, loaded in zip(again, pool.map(second, [kept[index] for index in again]), strict=True):
-            if isinstance(loaded, str):
-                raise UserError(
-                    f"{source / kept[index]}: changed while the set was made ({loaded}); try again"
-                )
-            file.seek(index * loaded.pixels.nbytes)
-            file.write(loaded.pixels.tobytes())
-            survey.update(loaded)
-    reasons = ", ".join(f"{number} {reason}" for reason, number in skipped.most_common())
-    if not kept:
-        raise UserError(f"{source}: none of its {len(names)} files can be used ({reasons})")
-    channels = recipe.channels or (3 if survey.any_colour else 1)
-    images = np.memmap(spool, np.uint8, "r", shape=(len(kept), 3, recipe.size, recipe.size))
-    train, heldout = folder.split(kept)
-    labels = read_labels(source, kept) if labelled else labels_if_any(source, kept)
-    length = 1 + _CHUNK_PIXELS // images[0].size
-    for split, indices in (("train", train), ("heldout", heldout)):
-        parts = (images[indices[part]] for part in folder.batch_slices(len(indices), length))
-        chunks = (part if channels == 3 else folder.to_grey(part) for part in parts)
-        shape = (len(indices), channels, recipe.size, recipe.size)
-        cache.write_array(scratch / f"{split}.npy", shape, chunks)
-        if labels is not None:
-            values = labels.indices[indices].astype(np.uint16)
-            cache.write_array(scratch / f"{split}_labels.npy", values.shape, [values])
-    notes = [f"{skipped.total()} of {len(names)} files were skipped: {reasons}"] if skipped else []
-    if is_array_file(source):
-        notes += open_images(source).notes(recipe.size)
-    notes += [*survey.notes, *pixel_notes(images, train, heldout)]
-    del images
-    spool.unlink()
-    if len(kept) == 1:
-        notes.append("there is only one image: it is both trained on and held out")
-    return cache.Record(
-        fingerprint=digest,
-        count=len(train),
-        heldout=len(heldout),
-        channels=channels,
-        size=recipe.size,
-        notes=notes,
-        recipe=recipe,
-        classes=list(labels.classes) if labels else [],
-        label_stamp=stamp if labels else "",
-    )
-
-
-def _cpu_count() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

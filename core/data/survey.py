@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from core.data.decode import BLACK, DEFAULT_WHITE, Colour, Decoded, Reading, decode
 from core.data.recipe import DataRecipe
+from core.files.mapped import release_pages
 
 Pixels = NDArray[np.uint8]
 
@@ -26,6 +27,7 @@ _FLAT: Final = 4
 """Levels of 255; an image whose values differ by no more is nearly one colour."""
 _NARROW: Final = 32
 _HASH_BYTES: Final = 16
+_CHUNK_PIXELS: Final = 1 << 21
 
 
 class Survey:
@@ -60,7 +62,9 @@ class Survey:
     def first_reading(self) -> Reading:
         """The choices with which files are decoded before anything is known about them."""
         white, background = self.recipe.white, self.recipe.background
-        reading = Reading() if background is None else Reading(background=parse_colour(background))
+        reading = Reading(fit=self.recipe.fit, tile=self.recipe.tile or self.recipe.side)
+        if background is not None:
+            reading = replace(reading, background=parse_colour(background))
         if white is None:
             return reading
         return replace(reading, white16=white, white32=white, white_float=white, is_any_value_allowed=True)
@@ -82,6 +86,8 @@ class Survey:
 
     def to_decode_again(self) -> list[int]:
         """Return the indices of the images that `reading` may decode to other pixels than `first_reading`."""
+        if self.recipe.fit == "pad" and self.reading.background != self.first_reading.background:
+            return list(range(self._count))
         return self._open if self.reading != self.first_reading else []
 
     @property
@@ -161,12 +167,14 @@ def pixel_notes(images: Pixels, train: Sequence[int], heldout: Sequence[int]) ->
     """
     lowest, highest = 255, 0
     flat, digests = 0, []
-    for image in images:
-        low, high = int(image.min()), int(image.max())
-        lowest, highest = min(lowest, low), max(highest, high)
-        spread = image.max(axis=(1, 2)).astype(int) - image.min(axis=(1, 2))
-        flat += bool(spread.max() <= _FLAT)
-        digests.append(hashlib.blake2b(image.tobytes(), digest_size=_HASH_BYTES).digest())
+    length = 1 + _CHUNK_PIXELS // images[0].size
+    for start in range(0, len(images), length):
+        part = np.ascontiguousarray(images[start : start + length])
+        low, high = part.min(axis=(2, 3)), part.max(axis=(2, 3))
+        lowest, highest = min(lowest, int(low.min())), max(highest, int(high.max()))
+        flat += int(((high - low).max(axis=1) <= _FLAT).sum())
+        digests += [hashlib.blake2b(image, digest_size=_HASH_BYTES).digest() for image in part]
+        release_pages(images)
     notes = []
     if 2 * flat >= len(images):
         notes.append(

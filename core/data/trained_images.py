@@ -4,10 +4,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
+
 from core.config.trained_with import TrainedWith, images_text
 from core.data import cache, folder
+from core.data.making import Progress
 from core.data.recipe import HELDOUT_TRIANGLES, TRIANGLES, DataRecipe, default_data_dir, find_data_recipe
-from core.data.sets import ImageSet, Progress, load_dataset
+from core.data.sets import ImageSet, load_dataset
 from core.errors import UserError
 
 
@@ -127,13 +130,16 @@ def _require_source(name_or_path: str, trained_with: TrainedWith, data_dir: Path
         recipe = find_data_recipe(name_or_path, data_dir)
     except UserError as error:
         raise ImagesChangedError(_changed_text(name_or_path, trained_with, "now it is gone")) from error
-    if recipe.size != trained_with.size:
-        now = f"now its recipe makes {recipe.size}x{recipe.size}"
+    if recipe.size is None and recipe.kind == "folder":
+        # An older version resized all images to 32x32; the size of the images was chosen then.
+        recipe = msgspec.structs.replace(recipe, size=trained_with.size)
+    if recipe.side != trained_with.size:
+        now = f"now its recipe makes {recipe.side}x{recipe.side}"
         raise ImagesChangedError(_changed_text(name_or_path, trained_with, now))
     if recipe.kind == "triangles":
         available = recipe.count or TRIANGLES, recipe.heldout or HELDOUT_TRIANGLES
         if available[1] < trained_with.heldout:
-            now = images_text(*available, recipe.channels or 1, recipe.size)
+            now = images_text(*available, recipe.channels or 1, recipe.side)
             raise ImagesChangedError(_changed_text(name_or_path, trained_with, f"now it has {now}"))
     return recipe
 

@@ -57,18 +57,18 @@ def render(recipe: DataRecipe, corners: Floats, colours: Pixels | None = None) -
     Returns:
         uint8 [B, C, S, S]; 0 is outside, 255 inside.
     """
-    canvas = recipe.canvas or recipe.size
+    canvas = recipe.canvas or recipe.side
     corners = corners * canvas
     lossless = recipe.storage != "jpeg"
-    if lossless and not recipe.antialias and canvas != recipe.size:
-        grey = _binary_resized(corners, canvas, recipe.size)
+    if lossless and not recipe.antialias and canvas != recipe.side:
+        grey = _binary_resized(corners, canvas, recipe.side)
     else:
         grey = _antialiased(corners, canvas) if recipe.antialias else _binary(corners, canvas)
     images = grey[:, None] if colours is None else grey[:, None] * colours[:, :, None, None]
     # PNG is lossless, so the round trip through a file is skipped.
-    if not lossless or images.shape[-1] != recipe.size:
+    if not lossless or images.shape[-1] != recipe.side:
         quality = None if lossless else recipe.quality
-        images = np.stack([_store_and_resize(canvas, quality, recipe.size) for canvas in images])
+        images = np.stack([_store_and_resize(canvas, quality, recipe.side) for canvas in images])
     return images
 
 

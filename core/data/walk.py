@@ -6,7 +6,7 @@ import stat
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 from core.errors import UserError
 from core.files.untrusted import open_regular
@@ -81,21 +81,30 @@ def is_output(path: Path) -> bool:
     """Return whether a PNG or GIF says in its metadata that this program wrote it."""
     try:
         with open_regular(path) as file:
-            head = file.read(_HEAD)
-            if head.startswith(b"GIF8"):
-                return b"\x21\xfe" + bytes([len(PROGRAM)]) + PROGRAM.encode() in head
-            if not head.startswith(_PNG_SIGNATURE):
-                return False
-            file.seek(len(_PNG_SIGNATURE))
-            for _ in range(_MAX_CHUNKS):
-                length, kind = int.from_bytes(file.read(4)), file.read(4)
-                if kind in (b"IDAT", b"IEND", b"") or length > _MAX_TEXT:
-                    return False
-                data = file.read(length + 4)[:-4]
-                if kind in (b"tEXt", b"iTXt") and _is_output_text(*data.partition(b"\0")[::2]):
-                    return True
+            return is_output_content(file)
     except OSError:
-        pass
+        return False
+
+
+def is_output_content(file: BinaryIO) -> bool:
+    """Return whether the content of a file is an output, see `is_output`.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    head = file.read(_HEAD)
+    if head.startswith(b"GIF8"):
+        return b"\x21\xfe" + bytes([len(PROGRAM)]) + PROGRAM.encode() in head
+    if not head.startswith(_PNG_SIGNATURE):
+        return False
+    file.seek(len(_PNG_SIGNATURE))
+    for _ in range(_MAX_CHUNKS):
+        length, kind = int.from_bytes(file.read(4)), file.read(4)
+        if kind in (b"IDAT", b"IEND", b"") or length > _MAX_TEXT:
+            return False
+        data = file.read(length + 4)[:-4]
+        if kind in (b"tEXt", b"iTXt") and _is_output_text(*data.partition(b"\0")[::2]):
+            return True
     return False
 
 

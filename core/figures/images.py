@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from core.data import default_data_dir, find_data_recipe
-from core.data.cache import CachedSet, find_set, fingerprint, open_set, set_dir
+from core.data.cache import CachedSet, find_set, open_set, set_dir
 from core.data.decode import NotAnImageError
 from core.data.folder import image_files, to_grey
+from core.data.making import set_fingerprint
 from core.data.survey import load_image
 from core.errors import UserError
 from core.figures.figure_data import FigureData
@@ -73,9 +74,9 @@ def find_heldout_set(data: FigureData, dataset: str) -> CachedSet | None:
         try:
             recipe = find_data_recipe(dataset, folder)
             files = image_files(Path(recipe.path or "."), leave_out=folder) if recipe.kind == "folder" else []
+            mark = set_fingerprint(recipe, files)
         except UserError:
             continue
-        mark = fingerprint(recipe, files)
         found = open_set(set_dir(folder, recipe, mark), mark, count=1, heldout=1)
         if found is not None:
             return found

@@ -19,6 +19,7 @@ from core.config.schema import RunConfig
 from core.config.unchanged import check_unchanged
 from core.data.augmentation import without_own_augment
 from core.data.check import check_trainable
+from core.data.overrides import with_data_recipe
 from core.data.trained_images import check_trained_images
 from core.errors import UserError
 from core.files.sanitize import sanitize
@@ -221,6 +222,7 @@ def clone(root: Path | str, run: RunDirectory, overrides: Iterable[str] = ()) ->
         decode(apply_overrides(table, overrides), RunConfig, source=f"clone of {sanitize(run.id)}")
     )
     check_trainable([config])
+    config = with_data_recipe(config)
     provenance = {**current_provenance(), "cloned_from": old.id}
     with hold_enqueue_lock(Path(root)):
         group = RunStore(root).unused_group(make_group(config.recipe))

@@ -35,6 +35,7 @@ from typing import Final
 from core.config.launch import LaunchConfig
 from core.config.schema import RunConfig
 from core.data.check import check_trainable
+from core.data.overrides import with_data_recipe
 from core.errors import EXIT_OK, EXIT_USAGE, UserError, os_error_text
 from core.files.environment import require_memory_for_torch
 from core.files.outputs import open_output
@@ -80,6 +81,7 @@ def enqueue(
     """
     root, configs = Path(root), list(configs)
     check_trainable(configs)
+    configs = [with_data_recipe(config) for config in configs]
     launch = launch or LaunchConfig()
     everything = {**current_provenance(), **launch_provenance(launch), **(provenance or {})}
     with hold_enqueue_lock(root, for_runner=launch.engine == "local"):

@@ -30,6 +30,7 @@ from core.training.checkpoint import (
     make_diffusion,
 )
 from core.training.compiler import compile_options, compile_problem
+from core.training.device_images import DeviceImages
 from core.training.distributed import SingleProcess
 from core.training.ema import Ema
 from core.training.label_dropout import TrainingLabels
@@ -82,7 +83,8 @@ class Trainer:
         self.config, self.device, self.process_group = config, device, process_group or SingleProcess()
         self.channels, self.size = images.channels, images.size
         self.augment = own_augment(images.recipe) if train.augment == "auto" else train.augment
-        self.images = torch.from_numpy(np.array(images.train)).to(device)
+        self._images = DeviceImages(images.train, device)
+        self.images = self._images.tensor
         self.class_names = images.classes if config.data.labels else ()
         self.labels = TrainingLabels.from_images(config, images, device)
         self.heldout = torch.from_numpy(np.array(images.heldout[: config.data.heldout])).to(device)
@@ -313,7 +315,7 @@ class Trainer:
         if self._seeding == "step":
             self.seed_step()
         size = self.config.train.batch_size
-        x0 = scale(self.images[order[self.batch * size : (self.batch + 1) * size]])
+        x0 = scale(self._images.batch(order[self.batch * size : (self.batch + 1) * size]))
         x0 = augment(x0, self.augment, self.step)
         t = self.timestep_sampler.sample(len(x0), self.generator)
         eps = torch.randn(x0.shape, generator=self.generator, device=self.device)

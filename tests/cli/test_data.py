@@ -107,7 +107,7 @@ def test_made_sets_are_listed_with_sizes_and_removed(core, tmp_path):
     new = core("data", "make", "mine").stdout.strip().removeprefix("datasets/")
     triangles = core("data", "make", "array", "--count", "5").stdout.strip().removeprefix("datasets/")
     text = core("data", "list").stdout
-    assert "kB  its folder has changed; from" in next(line for line in text.splitlines() if old in line)
+    assert "B  its folder has changed; from" in next(line for line in text.splitlines() if old in line)
     assert "kB  current; from" in next(line for line in text.splitlines() if new in line)
     assert core("data", "list", "--made").stdout == text.split("\n\n")[1]
     found = {one["name"]: one for one in json.loads(core("data", "list", "--made", "--json").stdout)}

@@ -16,7 +16,7 @@ from textual.screen import ModalScreen
 from textual.widgets import DirectoryTree, Input, Static, Tree
 
 from core.data.folder import FOREIGN_SUFFIXES
-from core.data.recipe import is_array_file
+from core.data.recipe import FILES_OF_IMAGES, is_file_of_images
 from core.files.sanitize import sanitize
 from tui.commands import PICKER, bindings
 from tui.widgets.images.render_mode import on_keymap_changed
@@ -57,7 +57,7 @@ class PickerRequest:
     def is_listed(self, path: Path) -> bool:
         """Return whether a file is listed; images are always, because they show the contents of a folder."""
         suffix = path.suffix.lower()
-        return suffix in IMAGE_SUFFIXES or (self.folders and (suffix == RECIPE_SUFFIX or is_array_file(path)))
+        return suffix in IMAGE_SUFFIXES or (self.folders and (suffix == RECIPE_SUFFIX or is_file_of_images(path)))
 
     def problem(self, path: Path) -> str:
         """The reason why a path cannot be chosen; empty if it can."""
@@ -67,11 +67,11 @@ class PickerRequest:
             fits = path.is_file() and not self.folders
             if self.folders:
                 is_recipe = path.is_file() and path.suffix.lower() == RECIPE_SUFFIX
-                fits = path.is_dir() or is_recipe or is_array_file(path)
+                fits = path.is_dir() or is_recipe or is_file_of_images(path)
         except OSError as error:
             return f"cannot be read ({error.strerror or error})"
         if not fits:
-            wanted = "expected a folder of images, a .npy, .npz or IDX file of images, or a recipe's .toml"
+            wanted = f"expected a folder of images, {FILES_OF_IMAGES}, or a recipe's .toml"
             return wanted if self.folders else "not a file"
         return "" if sanitize(str(path)) == str(path) else "its name cannot be displayed; rename it"
 

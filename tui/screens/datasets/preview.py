@@ -126,7 +126,7 @@ def rendering_text(recipe: DataRecipe) -> str:
     >>> rendering_text(DataRecipe(canvas=720)), rendering_text(DataRecipe(antialias=True, storage="jpeg"))
     ('drawn at 720 x 720 in black and white, stored as PNG', 'drawn at 32 x 32 in greys, stored as JPEG of quality 75')
     """
-    canvas = recipe.canvas or recipe.size
+    canvas = recipe.canvas or recipe.side
     stored = {"jpeg": f"JPEG of quality {recipe.quality}", "png": "PNG", "array": "an array"}[recipe.storage]
     colours = "in greys" if recipe.antialias else "in black and white"
     return f"drawn at {canvas} x {canvas} {colours}, stored as {stored}"

@@ -87,11 +87,13 @@ def test_the_preview_has_the_first_images_of_the_set(home: Path) -> None:
 def test_the_set_says_what_was_resized_and_how_numbers_were_read(home: Path) -> None:
     np.save(home / "small.npy", GREY[:, :28, :28] / 255)
     assert load_dataset("small.npy").notes == (
-        "images of 28x28 are resized to 32x32; size = 28 in a data recipe keeps them",
         "float64 numbers: 0 is taken as black, 1 as white",
+        "all images are 28x28, which is kept; size in a data recipe sets another size",
     )
-    (home / "mine.toml").write_text('kind = "folder"\npath = "small.npy"\nsize = 28\n')
-    assert load_dataset("mine.toml").size == 28
+    (home / "mine.toml").write_text('kind = "folder"\npath = "small.npy"\nsize = 32\n')
+    made = load_dataset("mine.toml")
+    assert made.notes[0] == "images of 28x28 are resized to 32x32; size = 28 in a data recipe keeps them"
+    assert made.size == 32
 
 
 def test_images_with_numbers_that_are_not_finite_are_skipped_and_counted(home: Path) -> None:

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from core.data import ImageSet, load_dataset
-from core.data.folder import path_hash, split, to_grey
+from core.data.folder import to_grey
+from core.data.splitting import path_hash, split
 from core.errors import UserError
 
 any_bytes_in_names = pytest.mark.skipif(sys.platform == "darwin", reason="names on macOS are always Unicode")

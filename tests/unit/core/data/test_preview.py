@@ -1,15 +1,17 @@
 """The preview of a set shows the images of the set, and builds nothing."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from core.data import find_data_recipe, load_dataset, preview
-from core.data.folder import is_heldout
+from core.data.folder import Entry
 from core.data.preview import existing_dataset, first_images
 from core.data.recipe import DataRecipe, data_recipe_names
+from core.data.splitting import is_heldout
 from core.errors import UserError
 
 COLOURED = DataRecipe(name="coloured", count=70, heldout=5, size=12, channels=3)
@@ -113,9 +115,9 @@ def test_a_preview_reads_no_more_files_than_it_needs(tmp_path: Path, monkeypatch
     read: list[Path] = []
     decode_entry = preview.decode_entry
 
-    def counted(source: Path, name: str, *arguments: object) -> object:
-        read.append(source / name)
-        return decode_entry(source, name, *arguments)
+    def counted(source: Path, entry: Entry, *arguments: Any, **options: Any) -> object:
+        read.append(source / entry.name)
+        return decode_entry(source, entry, *arguments, **options)
 
     monkeypatch.setattr(preview, "decode_entry", counted)
     first_images(recipe, 5, heldout=False)

@@ -193,7 +193,7 @@ def test_a_set_that_was_made_before_there_were_these_settings_keeps_its_fingerpr
     assert fingerprint(find_data_recipe("high"), []) == (
         "67394a885bca3649ca29289073d2ed6ba8b2dc7307de9a70b2ff978647cc816c"
     )
-    plain = DataRecipe(name="a", kind="folder", path="/x", channels=3)
+    plain = DataRecipe(name="a", kind="folder", path="/x", channels=3, size=32)
     assert fingerprint(plain, files) == "9813aa09b4962fa4ae45dcb3a2991fab7a66682d81af7d7d3ce0703db75e7720"
     others = [
         DataRecipe(name="a", kind="folder", path="/x", channels=3, background="white"),
