@@ -24,7 +24,14 @@ def build_run_network(
     Raises:
         UserError: an unsupported width.
     """
-    network = build_network(config.model.preset, channels=shape[0], width=config.model.width)
+    model = config.model
+    network = build_network(
+        model.preset,
+        channels=shape[0],
+        width=model.width,
+        size=shape[1] if model.layout == "by_size" else None,
+        seamless=model.seamless,
+    )
     if config.data.centre == "none":
         return network
     centre = torch.zeros(shape)

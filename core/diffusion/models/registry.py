@@ -7,13 +7,22 @@ from core.diffusion.models.thesis_unet import THESIS_WIDTHS, ThesisUNet, doublin
 from core.errors import UserError
 
 
-def build_network(preset: str, *, channels: int, width: int | None = None) -> nn.Module:
+def build_network(
+    preset: str,
+    *,
+    channels: int,
+    width: int | None = None,
+    size: int | None = None,
+    seamless: bool = False,
+) -> nn.Module:
     """Build a network with fresh weights, drawn from torch's global generator.
 
     Args:
         preset: ``thesis`` or ``lean``.
         channels: C of the images.
         width: channels of the finest level; None is the preset's own.
+        size: H = W of the images that the levels of `lean` are planned for; None takes the same levels for all.
+        seamless: end `lean` with a convolution over pixels.
 
     Raises:
         UserError: an unknown preset, or a width that it does not support.
@@ -21,5 +30,5 @@ def build_network(preset: str, *, channels: int, width: int | None = None) -> nn
     if preset == "thesis":
         return ThesisUNet(channels, THESIS_WIDTHS if width is None else doubling_widths(width))
     if preset == "lean":
-        return LeanUNet(channels, LEAN_WIDTH if width is None else width)
+        return LeanUNet(channels, LEAN_WIDTH if width is None else width, size=size, seamless=seamless)
     raise UserError(f"unknown network {preset!r}; expected thesis or lean")
