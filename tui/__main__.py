@@ -29,6 +29,7 @@ Train small diffusion models, watch them and compare them, in the terminal.
   ddpm-tui                shows the runs in ./runs; offers the quick comparison when there are none
   ddpm-tui quick          trains the five schedules of the thesis, or shows them again
   ddpm-tui my.toml        trains a recipe of your own
+  ddpm-tui FOLDER         trains on your own images
   ddpm-tui --replay RUN   plays a run that has ended back in time, as if it were live
   ddpm-tui --follow HOST:DIR
                           shows the runs of another host, copied to ./runs over ssh
@@ -59,7 +60,7 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parser.add_argument(
-        "recipe", nargs="?", metavar="RECIPE", help="a recipe's name, or the path of a .toml file"
+        "recipe", nargs="?", metavar="RECIPE", help="a recipe's name, the path of a .toml file, or images"
     )
     parser.add_argument(
         "--runs", type=_path, default=Path("runs"), metavar="DIR", help="the runs folder (./runs)"
@@ -130,6 +131,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return EXIT_USAGE
 
 
+class _ImagesLine:
+    """A line on stderr when images begin to be read, which takes a while before the screen opens."""
+
+    def __init__(self) -> None:
+        self._is_written = False
+
+    def __call__(self, done: int, total: int) -> None:
+        """Report images that are done."""
+        if not self._is_written:
+            self._is_written = True
+            write_to_stderr(f"reading {total:,} images")
+
+
 def _allow_descriptors() -> None:
     """Make room for as many open files as the dashboard needs, because its worst moment is in the middle of a night.
 
@@ -174,11 +188,14 @@ def _run(options: argparse.Namespace, words: Sequence[str]) -> int:
         from core.launch.devices import make_plan
 
         make_plan(options.device, options.slots)
-    recipe = None
+    recipe, fitted_warning = None, ""
     if options.recipe is not None:
-        from core.recipes import load_recipe
+        from core.launch.own_images import find_recipe
 
-        recipe = load_recipe(options.recipe, options.overrides)
+        found = find_recipe(options.recipe, options.overrides, device=options.device, progress=_ImagesLine())
+        recipe, fitted_warning = found.recipe, found.warning
+        if found.summary:
+            write_to_stderr(sanitize(found.summary))
     recordings = []
     if options.replay:
         from tui.replay.recording import find_recordings
@@ -215,6 +232,7 @@ def _run(options: argparse.Namespace, words: Sequence[str]) -> int:
         draw_on_stdout()
         is_ascii = lacks_utf8(sys.stdin.fileno(), sys.stdout.fileno())
     image_mode = options.pictures or settings.pictures
+    problems = (fitted_warning, *problems) if fitted_warning else problems
     if image_mode == "truecolor":
         os.environ["COLORTERM"] = "truecolor"  # or Textual would translate them for a terminal that has fewer
     placements = None

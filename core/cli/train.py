@@ -17,15 +17,19 @@ from core.cli.options import (
     slots_option,
 )
 from core.cli.output import emit, emit_json, note
+from core.cli.progress import progress_bar
+from core.config import encode_toml
 from core.config.launch import LaunchConfig
+from core.data.check import check_trainable
 from core.data.recipe import hidden_folder_note
 from core.errors import UserError
 from core.files.environment import require_memory_for_torch
 from core.launch.engines.registry import check_engine
 from core.launch.engines.settings import launch_settings
 from core.launch.engines.start import start
+from core.launch.own_images import find_recipe
 from core.launch.queue import enqueue
-from core.recipes import Recipe, load_recipe
+from core.recipes import Recipe
 from core.runs import RunStore, make_group
 
 
@@ -38,7 +42,11 @@ from core.runs import RunStore, make_group
 @click.option("--detach", is_flag=True, help="Write the ids of the runs to stdout and return at once.")
 @no_start_option
 @launch_option
-@click.option("--dry-run", is_flag=True, help="With slurm: write the batch script to stdout; queue nothing.")
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Write the configurations, or slurm's batch script, to stdout; queue nothing.",
+)
 @json_option
 def command(
     recipe: str,
@@ -52,14 +60,19 @@ def command(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Train the runs of a recipe, in the foreground or background.
+    """Train the runs of a recipe, or on your own images, in the foreground or background.
 
-    RECIPE is quick, edm, flow, thesis or the path of a .toml file. Each run is a separate process that continues
-    when this command is killed or its terminal closes. Ctrl-C stops the runs after they write checkpoints.
+    RECIPE is quick, edm, flow, thesis, the path of a .toml file, or a folder or file of images, which is trained on
+    with recipe images. Each run is a separate process that continues when this command is killed or its terminal
+    closes. Ctrl-C stops the runs after they write checkpoints.
     At the end, the folders of the finished runs are written to stdout.
     With another engine than local, the command returns once the runs are submitted.
     """
-    found = load_recipe(recipe, overrides)
+    with progress_bar(recipe, "images") as report:
+        fitted = find_recipe(recipe, overrides, device=device, progress=report)
+    found = fitted.recipe
+    for line in filter(None, (fitted.summary, fitted.warning)):
+        note(line)
     launch = launch_settings(found.launch, engine)
     is_local = launch.engine == "local"
     if dry_run:
@@ -99,7 +112,10 @@ def command(
 
 
 def _script(found: Recipe, root: Path, launch: LaunchConfig) -> str:
-    """Return the batch script that the runs of a recipe would be submitted with."""
+    """Return the configurations of the runs of a recipe, or the batch script that they would be submitted with."""
+    if launch.engine == "local":
+        check_trainable(found.configs)
+        return "\n".join(encode_toml(config.resolved()) for config in found.configs).rstrip()
     if launch.engine != "slurm":
         raise UserError("--dry-run shows a batch script, so it needs --launch slurm")
     from core.launch.engines.slurm import SlurmEngine

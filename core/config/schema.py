@@ -109,6 +109,12 @@ class ModelConfig(Section, frozen=True):
     """`thesis`: the thesis's U-Net, 62.7 M parameters. `lean`: can be trained on triangles on a laptop's CPU."""
     width: PositiveInt | None = None
     """Channels of the finest level; None takes the preset's default (`PRESET_WIDTHS`)."""
+    layout: Literal["fixed", "by_size"] = "fixed"
+    """Levels of the lean network: the same for all images, or planned for their size. With `by_size`, maps of more than
+    256 positions have no attention, and there is a level more from 96 pixels on. Up to 64 pixels both are the same.
+    """
+    seamless: bool = False
+    """End the lean network with a convolution over pixels, so that samples show no grid of its 2x2 patches."""
 
 
 class TrainConfig(Section, frozen=True):

@@ -9,6 +9,7 @@ from core.config.tables import flatten
 
 _FIXED: Final = (
     *("data.count", "data.centre", "data.labels", "diffusion.prediction_type", "model.preset", "model.width"),
+    *("model.layout", "model.seamless"),
     *("train.batch_size", "train.optimizer", "train.seed"),
 )
 _FIXED_SECTION: Final = "schedule."

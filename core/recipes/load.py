@@ -121,7 +121,8 @@ def _find_recipe_file(name: str, *, base: Path) -> Path:
         )
     hint = f"{did_you_mean(name, names)} Known".lstrip()
     raise UserError(
-        f"no recipe called {name!r}; {hint}: {', '.join(names)}; or give the path of a .toml file"
+        f"no recipe called {name!r}; {hint}: {', '.join(names)}; or give the path of a .toml file "
+        "or of your images"
     )
 
 

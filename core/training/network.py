@@ -34,7 +34,15 @@ def build_run_network(
     Raises:
         UserError: an unsupported width.
     """
-    network = build_network(config.model.preset, channels=shape[0], width=config.model.width, classes=classes)
+    model = config.model
+    network = build_network(
+        model.preset,
+        channels=shape[0],
+        width=model.width,
+        size=shape[1] if model.layout == "by_size" else None,
+        seamless=model.seamless,
+        classes=classes,
+    )
     if config.data.centre == "none":
         return network
     centre = torch.zeros(shape)

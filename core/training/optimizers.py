@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from core.training.muon import Muon
 from core.training.precision import has_fused_optimizers
 
-_EDGE_LAYERS: Final = ("stem", "head")
+_EDGE_LAYERS: Final = ("stem", "head", "pixels")
 
 
 def make_optimizers(model: nn.Module, name: str, rate: float, *, bf16: bool) -> list[torch.optim.Optimizer]:

@@ -6,10 +6,17 @@ because the hard part of a triangle is its coarse structure: three corners, stra
 pixels are written as 1x1 convolutions, which keep channels_last memory and on a CPU in float32 can beat a matrix
 product.
 
+Attention costs the square of a map's positions, so larger images need a layout of their own (`lean_plan`): attention
+only where a map has at most 256 positions, and a level more from 96 pixels on. Up to 64x64 both layouts are the same.
+
+The head computes the four pixels of a patch by four filters that share no weight, and their errors differ: samples show
+a faint grid of patches. A seamless network ends with a convolution over pixels instead, which sees the noised image too
+and treats every pixel alike.
+
 Letters: N images, C channels, H x W pixels, D channels of a feature map, E numbers of a time embedding.
 """
 
-from typing import Final
+from typing import Final, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -25,6 +32,39 @@ LEAN_WIDTH: Final = 32
 
 _EMBEDDING: Final = 128
 _HEAD_CHANNELS: Final = 32
+_MAX_ATTENDED: Final = 256
+"""Positions of the largest map with attention, where its cost follows the size of the image."""
+_DEEPER_FROM: Final = 96
+"""Side from which on there is a level more; from twice that on there are two more, and so on."""
+_PIXEL_CHANNELS: Final = 8
+"""Channels of a seamless network at the size of the image."""
+
+
+class LeanPlan(NamedTuple):
+    """What depends on the size of the images: the number of added levels, and the halvings at which maps are attended.
+
+    `attended` counts from 2, the level at 1/4 of the size; the last is the coarsest.
+    """
+
+    added: int
+    attended: tuple[bool, ...]
+
+
+def lean_plan(size: int | None) -> LeanPlan:
+    """Plan the levels of the lean network for images of `size` x `size`; None is the layout that fits every size.
+
+    >>> lean_plan(64), lean_plan(128)
+    (LeanPlan(added=0, attended=(True, True)), LeanPlan(added=1, attended=(False, True, True)))
+    """
+    if size is None:
+        return LeanPlan(0, (True, True))
+    added = 0
+    while size >= _DEEPER_FROM << added:
+        added += 1
+    padded = size + -size % (8 << added)
+    return LeanPlan(
+        added, tuple((padded >> halvings) ** 2 <= _MAX_ATTENDED for halvings in range(2, 4 + added))
+    )
 
 
 class LeanUNet(nn.Module):
@@ -34,15 +74,22 @@ class LeanUNet(nn.Module):
         channels: C of the images.
         width: D of the finest level; a multiple of 16.
         classes: classes of the images; 0 builds no embedding of labels.
+        size: H = W of the images that the levels are planned for (`lean_plan`); None takes the same for all.
+        seamless: end with convolutions over pixels, so that samples show no grid of patches.
 
     Raises:
         UserError: width is not a multiple of 16.
     """
 
-    divisor: Final = 8
-    """H and W are padded to multiples of this."""
-
-    def __init__(self, channels: int = 1, width: int = LEAN_WIDTH, classes: int = 0) -> None:
+    def __init__(
+        self,
+        channels: int = 1,
+        width: int = LEAN_WIDTH,
+        *,
+        size: int | None = None,
+        seamless: bool = False,
+        classes: int = 0,
+    ) -> None:
         super().__init__()
         if width % 16:
             raise UserError(
@@ -50,6 +97,9 @@ class LeanUNet(nn.Module):
             )
         embedding = 4 * width
         fine, middle, coarse = width, 2 * width, 2 * width
+        plan = lean_plan(size)
+        self.divisor = 8 << plan.added
+        """H and W are padded to multiples of this."""
         self.channels = channels
         self.embed = nn.Sequential(
             SinusoidalEmbedding(_EMBEDDING), nn.Linear(_EMBEDDING, embedding), nn.SiLU()
@@ -57,16 +107,20 @@ class LeanUNet(nn.Module):
         self.stem = nn.Conv2d(4 * channels, fine, 3, padding=1)
         self.down_fine = _Level(fine, embedding, blocks=1, attention=False)
         self.to_middle = nn.Conv2d(fine, middle, 2, stride=2)
-        self.down_middle = _Level(middle, embedding, blocks=1, attention=True)
+        self.down_middle = _Level(middle, embedding, blocks=1, attention=plan.attended[0])
         self.to_coarse = nn.Conv2d(middle, coarse, 2, stride=2)
-        self.bottom = _Level(coarse, embedding, blocks=2, attention=True)
+        self.bottom = _Level(coarse, embedding, blocks=2, attention=plan.attended[-1])
         self.from_coarse = nn.Conv2d(coarse, middle, 1)
-        self.up_middle = _Level(middle, embedding, blocks=1, attention=True)
+        self.up_middle = _Level(middle, embedding, blocks=1, attention=plan.attended[0])
         self.from_middle = nn.Conv2d(middle, fine, 1)
         self.up_fine = _Level(fine, embedding, blocks=2, attention=False)
-        self.head = nn.Conv2d(fine, 4 * channels, 3, padding=1)
-        nn.init.zeros_(self.head.weight)
-        nn.init.zeros_(_bias(self.head))
+        self.head = nn.Conv2d(fine, 4 * (_PIXEL_CHANNELS if seamless else channels), 3, padding=1)
+        added = [_AddedLevel(middle, embedding, attention=attended) for attended in plan.attended[1:-1]]
+        self.added = nn.ModuleList(added)
+        self.pixels = nn.Conv2d(_PIXEL_CHANNELS + channels, channels, 3, padding=1) if seamless else None
+        last = self.pixels or self.head
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(_bias(last))
         self.label_embedding = LabelEmbedding(classes, embedding) if classes else None
 
     def forward(self, x: Tensor, t: Tensor, labels: Tensor | None = None) -> Tensor:
@@ -92,14 +146,34 @@ class LeanUNet(nn.Module):
         h = self.stem(h)
         fine = self.down_fine(h, e)
         middle = self.down_middle(self.to_middle(fine), e)
-        coarse = self.bottom(self.to_coarse(middle), e)
-        h = self.up_middle(middle + _double(self.from_coarse(coarse)), e)
+        h, skips = middle, []
+        for level in self.added:
+            assert isinstance(level, _AddedLevel)
+            h = level.down(level.enter(h), e)
+            skips.append((level, h))
+        h = self.from_coarse(self.bottom(self.to_coarse(h), e))
+        for level, skip in reversed(skips):
+            h = level.leave(level.up(skip + _double(h), e))
+        h = self.up_middle(middle + _double(h), e)
         h = self.up_fine(fine + _double(self.from_middle(h)), e)
         with torch.autocast(
             x.device.type, enabled=False
         ):  # because the last map decides the images' precision
-            h = self.head(F.silu(_normalise(h.to(self.head.weight.dtype))))
-        return crop_padding(F.pixel_shuffle(h, 2), *x.shape[-2:]).to(x.dtype)
+            h = F.pixel_shuffle(self.head(F.silu(_normalise(h.to(self.head.weight.dtype)))), 2)
+            if self.pixels is not None:
+                h = self.pixels(torch.cat([h, padded.to(h.dtype)], dim=1))
+        return crop_padding(h, *x.shape[-2:]).to(x.dtype)
+
+
+class _AddedLevel(nn.Module):
+    """A level between the middle and the coarsest one, its way in and its way out."""
+
+    def __init__(self, channels: int, embedding: int, *, attention: bool) -> None:
+        super().__init__()
+        self.enter = nn.Conv2d(channels, channels, 2, stride=2)
+        self.down = _Level(channels, embedding, blocks=1, attention=attention)
+        self.up = _Level(channels, embedding, blocks=1, attention=attention)
+        self.leave = nn.Conv2d(channels, channels, 1)
 
 
 class _Level(nn.Module):

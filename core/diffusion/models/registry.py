@@ -7,13 +7,23 @@ from core.diffusion.models.thesis_unet import THESIS_WIDTHS, ThesisUNet, doublin
 from core.errors import UserError
 
 
-def build_network(preset: str, *, channels: int, width: int | None = None, classes: int = 0) -> nn.Module:
+def build_network(
+    preset: str,
+    *,
+    channels: int,
+    width: int | None = None,
+    size: int | None = None,
+    seamless: bool = False,
+    classes: int = 0,
+) -> nn.Module:
     """Build a network with fresh weights, drawn from torch's global generator.
 
     Args:
         preset: ``thesis`` or ``lean``.
         channels: C of the images.
         width: channels of the finest level; None is the preset's own.
+        size: H = W of the images that the levels of `lean` are planned for; None takes the same levels for all.
+        seamless: end `lean` with a convolution over pixels.
         classes: classes that the network is told; 0 for images without labels.
 
     Raises:
@@ -22,5 +32,7 @@ def build_network(preset: str, *, channels: int, width: int | None = None, class
     if preset == "thesis":
         return ThesisUNet(channels, THESIS_WIDTHS if width is None else doubling_widths(width), classes)
     if preset == "lean":
-        return LeanUNet(channels, LEAN_WIDTH if width is None else width, classes)
+        return LeanUNet(
+            channels, LEAN_WIDTH if width is None else width, size=size, seamless=seamless, classes=classes
+        )
     raise UserError(f"unknown network {preset!r}; expected thesis or lean")

@@ -214,7 +214,7 @@ def test_a_cycle_of_extensions_is_named(write: Write) -> None:
 def test_an_unknown_recipe_lists_the_known_ones_and_the_nearest() -> None:
     message = refusal("quik")
     assert message.startswith("no recipe called 'quik'; did you mean quick? Known: ")
-    assert message.endswith("; or give the path of a .toml file")
+    assert message.endswith("; or give the path of a .toml file or of your images")
 
 
 def test_a_folder_of_images_in_place_of_a_recipe_is_told_how_to_train_on_it(

@@ -189,8 +189,9 @@ def test_a_dry_run_shows_the_script_and_queues_nothing(capsys: pytest.CaptureFix
     assert "#SBATCH --array=0-2%2\n" in script
     assert "#SBATCH --signal=B:TERM@120\n" in script
     assert not Path("runs").exists()
-    assert train(1, "--dry-run") == 2
-    assert "--dry-run shows a batch script, so it needs --launch slurm" in capsys.readouterr().err
+    assert train(1, "--dry-run") == 0
+    assert capsys.readouterr().out.startswith('recipe = "quick"\n')
+    assert not Path("runs").exists()
 
 
 def test_the_script_asks_for_everything_that_is_set_and_quotes_it() -> None:
