@@ -50,7 +50,9 @@ class Degradation:
         if not given and self.noise is None:
             raise UserError("expected --mask, --noise, --down, --blur or --jpeg: what was done to the image")
         if self.noise == "auto" and given:
-            raise UserError(f"--noise auto: needs an image with nothing but noise; give a number beside --{given[0]}")
+            raise UserError(
+                f"--noise auto: needs an image with nothing but noise; give a number beside --{given[0]}"
+            )
         if self.noise is not None and self.noise != "auto":
             self.noise_level()
 
@@ -129,7 +131,9 @@ def read_masks(masks: Sequence[str], size: int) -> NDArray[np.bool_]:
         known &= _read_box(mask, size) if _is_box(mask) else _read_mask_image(Path(mask), size)
     text = sanitize(", ".join(masks))
     if known.all():
-        raise UserError(f"--mask {text}: nothing is missing; expected dark pixels, or a box inside {size}x{size}")
+        raise UserError(
+            f"--mask {text}: nothing is missing; expected dark pixels, or a box inside {size}x{size}"
+        )
     if not known.any():
         raise UserError(f"--mask {text}: everything is missing; core sample draws images from nothing")
     return known
@@ -143,7 +147,9 @@ def _is_box(mask: str) -> bool:
 def _read_box(mask: str, size: int) -> NDArray[np.bool_]:
     x, y, width, height = (int(part) for part in mask.split(","))
     if width < 1 or height < 1 or x < 0 or y < 0 or x >= size or y >= size:
-        raise UserError(f"--mask {mask}: expected x,y,w,h of a box inside the {size}x{size} pixels of the run")
+        raise UserError(
+            f"--mask {mask}: expected x,y,w,h of a box inside the {size}x{size} pixels of the run"
+        )
     known = np.ones((size, size), dtype=bool)
     known[y : y + height, x : x + width] = False
     return known

@@ -57,19 +57,32 @@ Values = NDArray[np.float32]
     metavar="S|auto",
     help="Standard deviation of white noise, where white is 1; auto estimates it. Also beside another degradation.",
 )
-@click.option("--down", type=int, metavar="F", help="Factor by which the image was averaged down, for example 2.")
-@click.option("--blur", type=float, metavar="S", help="Standard deviation of a Gaussian blur, in the run's pixels.")
+@click.option(
+    "--down", type=int, metavar="F", help="Factor by which the image was averaged down, for example 2."
+)
+@click.option(
+    "--blur", type=float, metavar="S", help="Standard deviation of a Gaussian blur, in the run's pixels."
+)
 @click.option("--jpeg", type=int, metavar="Q", help="Quality of JPEG, from 1 to 100.")
-@click.option("--degrade", is_flag=True, help="Degrade clean images first, and measure the answers against them.")
+@click.option(
+    "--degrade", is_flag=True, help="Degrade clean images first, and measure the answers against them."
+)
 @click.option(
     "--method",
     type=click.Choice(RESTORATION_METHODS),
     help="By default, repaint for masks, denoise for noise alone, else pigdm.",
 )
 @click.option(
-    "--count", type=click.IntRange(1, 64), default=4, show_default=True, metavar="K", help="Answers for each image."
+    "--count",
+    type=click.IntRange(1, 64),
+    default=4,
+    show_default=True,
+    metavar="K",
+    help="Answers for each image.",
 )
-@click.option("--steps", type=STEPS, default=100, show_default=True, metavar="N", help="Network calls of an answer.")
+@click.option(
+    "--steps", type=STEPS, default=100, show_default=True, metavar="N", help="Network calls of an answer."
+)
 @click.option("--seed", type=SEED, default=0, show_default=True, metavar="N", help="Seed of the noise.")
 @checkpoint_option
 @device_option
@@ -131,7 +144,9 @@ def command(
     degradation.size(size)
     operator = degradation.operator(size)
     dataset = loaded.config.data.dataset
-    pixels = np.concatenate([read_user_image(path, (channels, read_size, read_size), dataset) for path in images])
+    pixels = np.concatenate(
+        [read_user_image(path, (channels, read_size, read_size), dataset) for path in images]
+    )
     generator = torch.Generator().manual_seed(seed)
     given = torch.from_numpy(pixels.astype(np.float32) / 127.5 - 1.0)
     level = 2.0 * degradation.noise_level()
@@ -190,7 +205,9 @@ def command(
                 clean = truth[index : index + 1]
                 each = np.repeat(clean, count, axis=0)
                 one |= {
-                    "psnr_degraded": float(psnr(clean, shown[index : index + 1].astype(np.float64) / 255.0)[0]),
+                    "psnr_degraded": float(
+                        psnr(clean, shown[index : index + 1].astype(np.float64) / 255.0)[0]
+                    ),
                     "psnr_mean": float(psnr(clean, mean[index : index + 1])[0]),
                     "psnr_answers": psnr(each, values[index]).tolist(),
                     "ssim_mean": float(ssim(clean, mean[index : index + 1])[0]),
@@ -230,9 +247,7 @@ class _Job:
         """Count the batches, one for each image."""
         return images
 
-    def run(
-        self, y: "Tensor", levels: list[float], generator: Any
-    ) -> Iterator[tuple[int, int, Values]]:
+    def run(self, y: "Tensor", levels: list[float], generator: Any) -> Iterator[tuple[int, int, Values]]:
         """Yield the calls so far, the calls in all, and the answers so far, [N, K, C, S, S] around [-1, 1]."""
         from core.evaluation.restoration.restore import network_calls, restore, to_device
 
@@ -270,5 +285,11 @@ def _sheet(first: list[NDArray[np.uint8]], shown: NDArray[np.uint8], answers: Va
     """Arrange rows of original, degraded image, answers, mean and doubled standard deviation: uint8 [N, C, S, S]."""
     values = answers.clip(-1.0, 1.0)
     mean, spread = values.mean(axis=1), values.std(axis=1)
-    columns = [*first, shown, *to_pixels(values.swapaxes(0, 1)), to_pixels(mean), to_pixels(2.0 * spread - 1.0)]
+    columns = [
+        *first,
+        shown,
+        *to_pixels(values.swapaxes(0, 1)),
+        to_pixels(mean),
+        to_pixels(2.0 * spread - 1.0),
+    ]
     return np.stack(columns, axis=1).reshape(-1, *shown.shape[1:])
