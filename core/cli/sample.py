@@ -8,6 +8,7 @@ import click
 import numpy as np
 import psutil
 
+from core.cli.between import check_between, deterministic, draw_between
 from core.cli.images import emit_images
 from core.cli.last_checkpoint import load_last_checkpoint
 from core.cli.options import (
@@ -50,6 +51,12 @@ _BYTES = 12
     help="Number of images to draw.",
 )
 @sampling_options("Network calls per image; by default, the run's own.")
+@click.option(
+    "--between",
+    nargs=2,
+    metavar="A B",
+    help="A strip from one seed or image to another, by interpolation of their noises.",
+)
 @click.option("--seed", type=SEED, default=0, show_default=True, metavar="N", help="Seed of the noise.")
 @checkpoint_option
 @device_option
@@ -66,6 +73,7 @@ def command(
     root: Path,
     count: int,
     sampling: SamplingOverrides,
+    between: tuple[str, str] | None,
     seed: int,
     checkpoint: Literal["last", "best"],
     device: str,
@@ -81,6 +89,9 @@ def command(
     found = RunStore(root).find(run)
     out = out or Path(f"samples-{sanitize(found.id)}.png")
     check_out_file(out, ".png", ".npy")
+    if between is not None:
+        check_between(between, count, sampling)
+        sampling = deterministic(sampling, found.read().config.schedule.timesteps)
     device = prepare_torch(device)
     from core.config.sampling_levels import sampling_calls, visited_timesteps
     from core.evaluation.sampling import draw_samples, to_unit  # torch takes seconds to import
@@ -94,8 +105,11 @@ def command(
     if sampling.start not in (None, "noise"):
         t = visited_timesteps(loaded.config)[0]
         start = make_start(sampling.start, load_run_images(found), loaded.diffusion, t, seed=seed)
-    with progress_bar("sampling", "network calls") as progress:
-        values = draw_samples(loaded, count, seed=seed, start=start, progress=progress)
+    if between is not None:
+        values = draw_between(loaded, between, count)
+    else:
+        with progress_bar("sampling", "network calls") as progress:
+            values = draw_samples(loaded, count, seed=seed, start=start, progress=progress)
     settings = loaded.config.sample
     pixels = to_channels_last(to_pixels(values))
     meta = {
@@ -108,12 +122,15 @@ def command(
         "start": sampling.start or "noise",
         "seed": str(seed),
     }
+    if between is not None:
+        meta |= {"between": " and ".join(map(sanitize, between))}
     with writing_out(out):
         if out.suffix.lower() == ".npy":
             with atomic_path(out) as temporary, temporary.open("wb") as file:
                 np.save(file, to_unit(values))
         else:
-            write_sheet(out, pixels, columns=min(count, COLUMNS), meta=meta)
+            columns = count if between is not None else COLUMNS
+            write_sheet(out, pixels, columns=min(count, columns), meta=meta)
     if as_json:
         emit_json(
             {
@@ -128,6 +145,7 @@ def command(
                 "clip": settings.clip,
                 "start": sampling.start or "noise",
                 "seed": seed,
+                "between": between,
                 "epoch": loaded.position.epoch,
                 "shape": values.shape,
             }

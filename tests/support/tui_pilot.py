@@ -33,7 +33,6 @@ LOAD = SystemLoad(
 """System load of the tests' machine."""
 
 
-@dataclass(frozen=True, slots=True)
 class FakeJob:
     """A job that runs until a test ends it."""
 
@@ -41,6 +40,7 @@ class FakeJob:
     problem = ""
 
 
+@dataclass(frozen=True, slots=True)
 class QuietControl(RunController):
     """Controller that records the processes it would start."""
 
