@@ -21,3 +21,7 @@ CLIPS: Final[tuple[Clip, ...]] = get_args(Clip)
 StartName = Literal["noise", "mean", "gaussian", "images"]
 """Distributions of the state from which sampling starts; see `core.evaluation.starts`."""
 START_NAMES: Final[tuple[StartName, ...]] = get_args(StartName)
+
+RestorationMethod = Literal["repaint", "ddnm", "pigdm", "denoise"]
+"""Methods of restoring a degraded image; see `core.evaluation.restoration.restore`."""
+RESTORATION_METHODS: Final[tuple[RestorationMethod, ...]] = get_args(RestorationMethod)

@@ -159,6 +159,27 @@ DENOISE: Final = (
     Command("denoise.fewer", "N", "steps(-1)", "Use fewer sampling steps", 4),
     Command("denoise.compute", "enter", "compute", "Compute missing trajectories, beside the training", 2),
     Command("denoise.foreseen", "p", "predicted", "Show predicted x0 beside x_t", 6),
+    Command("denoise.restore", "r", "restore", "Paint a mask on an image, and let the run fill it in", 6),
+)
+
+RESTORE: Final = (
+    Command("restore.close", "escape,q,r", "close", "Go back to the previous screen", 0),
+    Command("restore.right", "right,l", "move(0, 1)", "Move the brush right", 2),
+    Command("restore.left", "left,h", "move(0, -1)", "Move the brush left", 2),
+    Command("restore.down", "down,j", "move(1, 0)", "Move the brush down"),
+    Command("restore.up", "up,k", "move(-1, 0)", "Move the brush up"),
+    Command("restore.paint", "space", "paint", "Paint missing pixels, or erase them", 1),
+    Command("restore.pen", "p", "pen", "Paint with each move of the brush, or stop", 3),
+    Command("restore.larger", "plus,equals_sign", "brush(1)", "Take a larger brush", 3),
+    Command("restore.smaller", "minus", "brush(-1)", "Take a smaller brush", 3),
+    Command("restore.shape", "m", "shape", "Mask a box, the right half or the lower half", 2),
+    Command("restore.clear", "c", "clear", "Clear the mask", 4),
+    Command("restore.fill", "enter", "fill", "Fill in the missing pixels, each time anew", 1),
+    Command("restore.further", "pagedown", "answers(1)", "Show further answers", 5),
+    Command("restore.back", "pageup", "answers(-1)", "Show earlier answers"),
+    Command("restore.next", "right_square_bracket", "image(1)", "Show the next image", 4),
+    Command("restore.previous", "left_square_bracket", "image(-1)", "Show the previous image", 4),
+    Command("restore.open", "o,ctrl+o", "open", "Open an image of your own", 5),
 )
 
 SCHEDULES: Final = (
@@ -299,6 +320,7 @@ SECTIONS: Final = {
     "board": (*BOARD, *RUN_NUMBERS),
     "compare": COMPARE,
     "denoise": DENOISE,
+    "restore": RESTORE,
     "schedules": (*SCHEDULES, *SCHEDULE_NUMBERS),
     "datasets": (*DATASETS, *DATASET_NUMBERS),
     "new run": NEW_RUN,

@@ -1,7 +1,5 @@
 """`core denoise`: an image of the user's, noised and denoised by a trained run."""
 
-import contextlib
-import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -26,11 +24,8 @@ from core.cli.options import (
 )
 from core.cli.output import check_out_file, emit, emit_json, writing_out
 from core.cli.progress import progress_bar
+from core.cli.user_image import check_file, read_user_image
 from core.config import SamplingOverrides
-from core.data import DataRecipe, find_data_recipe
-from core.data.decode import NotAnImageError, readable_formats
-from core.data.folder import to_grey
-from core.data.survey import load_image
 from core.errors import UserError
 from core.files.sanitize import sanitize
 from core.imaging import to_channels_last, to_pixels, write_sheet
@@ -89,8 +84,7 @@ def command(
         raise UserError("--t and --strength set the same value; give one of them")
     if strength is not None and not 0.0 < strength <= 1.0:
         raise UserError(f"--strength {strength}: expected a share above 0 and at most 1")
-    if not image.is_file():
-        raise UserError(f"{sanitize(str(image))}: {'not a file' if image.exists() else 'no such file'}")
+    check_file(image)
     found = RunStore(root).find(run)
     out = out or Path(f"denoised-{sanitize(found.id)}.png")
     check_out_file(out, ".png")
@@ -105,7 +99,7 @@ def command(
     level = timestep_from_strength(strength or DEFAULT_STRENGTH, timesteps) if t is None else t - 1
     note_levels(loaded.config)
     calls = sampling.steps or denoising_calls(loaded, level)
-    before = _read_image(image, loaded.shape, loaded.config.data.dataset)
+    before = read_user_image(image, loaded.shape, loaded.config.data.dataset)
     noised, after = _denoise(loaded, before, level, calls, seed)
     strip = np.concatenate([before, to_pixels(noised), to_pixels(after)])
     settings = loaded.config.sample
@@ -145,26 +139,6 @@ def command(
     emit(str(out))
     if show:
         emit_images(to_channels_last(strip))
-
-
-def _read_image(path: Path, shape: tuple[int, int, int], dataset: str) -> NDArray[np.uint8]:
-    """Read a user's image as the network's training images were read: uint8 [1, C, S, S].
-
-    Background and white are those of the data recipe, if it is still there.
-    """
-    channels, size, _ = shape
-    recipe = DataRecipe()
-    with contextlib.suppress(UserError):
-        recipe = find_data_recipe(dataset)
-    try:
-        with warnings.catch_warnings():
-            # Pillow also warns about oddities in images that it can read.
-            warnings.filterwarnings("ignore", module="PIL")
-            colour, _ = load_image(path, size, recipe)
-    except NotAnImageError as error:
-        formats = ", ".join(readable_formats())
-        raise UserError(f"{sanitize(str(path))}: {error}; expected an image ({formats})") from error
-    return colour[None] if channels == 3 else to_grey(colour[None])
 
 
 def _denoise(

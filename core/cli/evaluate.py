@@ -24,6 +24,7 @@ from core.cli.options import (
     sampling_options,
 )
 from core.cli.output import emit, emit_json, format_table, print_error, stdout_width
+from core.cli.restoration_text import restoration_text
 from core.cli.run_selection import select_runs
 from core.comparison.formatting import MISSING, interval_text, metric_title, sampler_text, value_text
 from core.config import RunConfig, SamplingOverrides
@@ -32,7 +33,7 @@ from core.files.sanitize import sanitize
 from core.launch.provenance import config_with_absolute_paths
 from core.runs import METRICS, Evaluation, RunStore
 from core.runs.progress import reporting_evaluation
-from core.runs.results import GROUPS
+from core.runs.results import DEFAULT_GROUPS, GROUPS, OPTIONAL_GROUPS
 
 DEFAULT_COUNT = 500
 
@@ -64,7 +65,9 @@ DEFAULT_COUNT = 500
 @sampling_options("Network calls per image; by default, the run's own.")
 @click.option("--seed", type=SEED, default=0, show_default=True, metavar="N")
 @click.option(
-    "--only", metavar="GROUP,...", help=f"Groups of metrics, of {', '.join(GROUPS)}; by default, all."
+    "--only",
+    metavar="GROUP,...",
+    help=f"Groups of metrics, of {', '.join(GROUPS)}; by default, all but {', '.join(OPTIONAL_GROUPS)}.",
 )
 @click.option(
     "--cross", is_flag=True, help="Sample each run at the levels of each run's schedule: a table of shapes."
@@ -152,6 +155,8 @@ def command(
                 emit(_evaluation_text(info.id, evaluation))
                 if text := noise_text(evaluation, config):
                     emit(text)
+                if text := restoration_text(evaluation):
+                    emit(text)
     if as_json:
         emit_json(
             [
@@ -165,7 +170,7 @@ def command(
 
 def _parse_groups(only: str | None) -> tuple[str, ...]:
     if only is None:
-        return tuple(GROUPS)
+        return DEFAULT_GROUPS
     requested = [name.strip() for name in only.split(",")]
     for name in requested:
         if name not in GROUPS:
@@ -193,11 +198,11 @@ def _check_options(
         raise UserError(f"{options} are for runs; the images of a file are drawn already")
     if (
         not runs
-        and not {"likelihood", "noise", "reconstruction"}.isdisjoint(groups)
-        and len(groups) < len(GROUPS)
+        and not {"likelihood", "noise", "reconstruction", "restoration"}.isdisjoint(groups)
+        and tuple(groups) != DEFAULT_GROUPS
     ):
         raise UserError(
-            "--only likelihood, noise and reconstruction need a run: images in a file have no network"
+            "--only likelihood, noise, reconstruction and restoration need a run: images in a file have no network"
         )
 
 

@@ -30,6 +30,7 @@ COMMANDS: Final = {
     "train": "Train the runs of a recipe, in the foreground or background.",
     "sample": "Draw new images with a trained run.",
     "denoise": "Noise your own image and denoise it with a trained run.",
+    "restore": "Restore masked, noisy, small, blurred or JPEG images with a trained run.",
     "evaluate": "Evaluate samples (shape, grey, distribution, novelty) and the network that drew them.",
     "compare": "Compare evaluated runs, and show which differences are more than noise.",
     "explain": "Explain why runs are worse than the best of them.",

@@ -8,6 +8,7 @@ import click
 import numpy as np
 import psutil
 
+from core.cli.between import check_between, deterministic, draw_between
 from core.cli.images import emit_images
 from core.cli.last_checkpoint import load_last_checkpoint
 from core.cli.options import (
@@ -52,6 +53,12 @@ _BYTES = 12
     help="Number of images to draw.",
 )
 @sampling_options("Network calls per image; by default, the run's own.")
+@click.option(
+    "--between",
+    nargs=2,
+    metavar="A B",
+    help="A strip from one seed or image to another, by interpolation of their noises.",
+)
 @click.option("--seed", type=SEED, default=0, show_default=True, metavar="N", help="Seed of the noise.")
 @click.option(
     "--label",
@@ -79,6 +86,7 @@ def command(
     root: Path,
     count: int,
     sampling: SamplingOverrides,
+    between: tuple[str, str] | None,
     seed: int,
     asked: str | None,
     autoguide: str | None,
@@ -96,6 +104,9 @@ def command(
     found = RunStore(root).find(run)
     out = out or Path(f"samples-{sanitize(found.id)}.png")
     check_out_file(out, ".png", ".npy")
+    if between is not None:
+        check_between(between, count, sampling)
+        sampling = deterministic(sampling, found.read().config.schedule.timesteps)
     device = prepare_torch(device)
     from core.cli.labels import labels_asked_for, load_weak
     from core.config.sampling_levels import sampling_calls, visited_timesteps
@@ -113,10 +124,13 @@ def command(
     if sampling.start not in (None, "noise"):
         t = visited_timesteps(loaded.config)[0]
         start = make_start(sampling.start, load_run_images(found), loaded.diffusion, t, seed=seed)
-    with progress_bar("sampling", "network calls") as progress:
-        values = draw_samples(
-            loaded, count, seed=seed, start=start, progress=progress, labels=labels, weak=weak
-        )
+    if between is not None:
+        values = draw_between(loaded, between, count)
+    else:
+        with progress_bar("sampling", "network calls") as progress:
+            values = draw_samples(
+                loaded, count, seed=seed, start=start, progress=progress, labels=labels, weak=weak
+            )
     settings = loaded.config.sample
     pixels = to_channels_last(to_pixels(values))
     meta = {
@@ -133,12 +147,15 @@ def command(
     names = [] if labels is None else [loaded.classes[index] for index in labels]
     cycle = names[: len(dict.fromkeys(names))]
     meta |= cycled_classes(count, cycle)
+    if between is not None:
+        meta |= {"between": " and ".join(map(sanitize, between))}
     with writing_out(out):
         if out.suffix.lower() == ".npy":
             with atomic_path(out) as temporary, temporary.open("wb") as file:
                 np.save(file, to_unit(values))
         else:
-            write_sheet(out, pixels, columns=min(count, class_columns(len(cycle), COLUMNS)), meta=meta)
+            columns = count if between is not None else class_columns(len(cycle), COLUMNS)
+            write_sheet(out, pixels, columns=min(count, columns), meta=meta)
     if as_json:
         emit_json(
             {
@@ -156,6 +173,7 @@ def command(
                 "guidance": settings.guidance,
                 "guidance_interval": settings.guidance_interval,
                 "labels": names,
+                "between": between,
                 "epoch": loaded.position.epoch,
                 "shape": values.shape,
             }

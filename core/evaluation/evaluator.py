@@ -32,7 +32,7 @@ from core.evaluation.triangle_fit.fit import TriangleFits, fit_triangles
 from core.evaluation.triangle_fit.raster import Edge
 from core.files.sanitize import sanitize
 from core.runs import Evaluation, RunDirectory
-from core.runs.results import GROUPS, ClassEvaluation
+from core.runs.results import ClassEvaluation, DEFAULT_GROUPS, GROUPS
 
 Stage = Callable[[str, str], AbstractContextManager[Progress]]
 """Opens a stage of the work, given its description and the unit of its progress."""
@@ -266,7 +266,7 @@ def evaluate_run(
     count: int,
     overrides: SamplingOverrides = NO_OVERRIDES,
     seed: int = 0,
-    groups: Collection[str] = ALL_GROUPS,
+    groups: Collection[str] = DEFAULT_GROUPS,
     device: str = "cpu",
     checkpoint: Literal["last", "best"] = "last",
 ) -> Evaluation:
@@ -339,6 +339,20 @@ def evaluate_run(
                 loaded,
                 data.heldout[: reconstruction.MAX_IMAGES],
                 None if corners is None else corners[: reconstruction.MAX_IMAGES],
+                seed=seed,
+                progress=progress,
+            )
+        metrics |= found[0]
+        curves |= found[1]
+    if "restoration" in groups:
+        from core.evaluation.metrics import restoration
+
+        with evaluator.stage("restoration", "network calls") as progress:
+            found = restoration.restoration(
+                loaded,
+                data.heldout[: restoration.MAX_IMAGES],
+                data.train,
+                triangles=evaluator.has_triangles,
                 seed=seed,
                 progress=progress,
             )

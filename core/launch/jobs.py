@@ -13,9 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import numpy as np
+from numpy.typing import NDArray
+
 from core.errors import UserError
 from core.files.outputs import make_folder, open_output
 from core.files.sanitize import sanitize
+from core.imaging.sheet import write_sheet
 from core.launch.devices import Plan
 from core.launch.subprocess_env import log_lines, module_command, worker_environment
 from core.runs.directory import RunDirectory
@@ -31,6 +35,7 @@ from core.runs.results import Evaluation
 from core.runs.trajectory import Progress, TrajectorySpec, read_trajectory_progress, write_trajectory_progress
 from core.sampling_names import SAMPLERS_WITH_ETA
 
+RESTORED_FOLDER: Final = "restored"
 NICENESS: Final = 10
 """Added to this process's niceness. The user of a job can wait a little, but the training beside it should not."""
 
@@ -210,6 +215,47 @@ def start_trajectories(runs: Sequence[RunDirectory], spec: TrajectorySpec, plan:
     except OSError as error:
         raise UserError(f"{folder}: cannot compute there ({error.strerror or error})") from error
     return len(pending)
+
+
+def start_restoration(
+    run: RunDirectory, image: NDArray[np.uint8], known: NDArray[np.bool_], plan: Plan, *, seed: int = 0
+) -> tuple[Job, Path]:
+    """Fill in the missing pixels of an image by `core restore --live`.
+
+    Args:
+        run: a run with a checkpoint; image, mask, sheet and log are kept in its folder ``restored``.
+        image: uint8 [H, W] or [H, W, 3].
+        known: bool [H, W], False where a pixel is missing.
+        plan: where computing is allowed; its first device is used.
+        seed: of the noise.
+
+    Returns:
+        The job, and the path of the sheet, which does not exist before the first answers.
+
+    Raises:
+        UserError: the run cannot be written.
+    """
+    folder = run.path / RESTORED_FOLDER
+    picture, mask, sheet = (folder / name for name in ("image.png", "mask.png", "restored.png"))
+    try:
+        make_folder(folder)
+        sheet.unlink(missing_ok=True)
+        write_sheet(picture, image[None], columns=1)
+        write_sheet(mask, (known * 255).astype(np.uint8)[None], columns=1)
+        paths = [str(path.absolute()) for path in (run.path, picture)]
+        options = ["--mask", str(mask.absolute()), "--out", str(sheet.absolute()), "--live"]
+        options += [
+            "--runs",
+            str(run.path.parent.absolute()),
+            "--device",
+            plan.first_device,
+            "--seed",
+            str(seed),
+        ]
+        job = start_job("restoring", "core", "restore", *paths, *options, log=folder / "worker.log")
+    except OSError as error:
+        raise UserError(f"{folder}: cannot compute there ({error.strerror or error})") from error
+    return job, sheet
 
 
 def start_fitting(sheets: Sequence[tuple[Path, Path]]) -> Job:

@@ -211,6 +211,12 @@ METRICS: Final[dict[str, Metric]] = {
     ),
     "reconstruction_iou": Metric("rec. IoU", "higher", "Overlap of the same with the originals.", True),
     "reconstruction_vertex": Metric("corners", "lower", "Error of their corners, in pixels."),
+    "restore_half": Metric("half", "higher", "PSNR of images whose right half was missing, in decibels."),
+    "restore_box": Metric("box", "higher", "The same of a box in the middle."),
+    "restore_noise": Metric("noise", "higher", "PSNR of denoised images, in decibels."),
+    "restore_down": Metric("x2 down", "higher", "PSNR of images that were half as large, in decibels."),
+    "restore_blur": Metric("blur", "higher", "PSNR of images that were blurred, in decibels."),
+    "restore_jpeg": Metric("JPEG", "higher", "PSNR of images that were JPEG of quality 10, in decibels."),
 }
 """All metrics, the headline metric first."""
 
@@ -229,8 +235,15 @@ GROUPS: Final[dict[str, tuple[str, ...]]] = {
     "likelihood": ("bits_per_dim", "prior_bits", "middle_bits", "decoder_bits"),
     "noise": ("network_bits", "step_bits", "variance_bits", "memorised_bits", "linear_log_snr"),
     "reconstruction": ("reconstruction_psnr", "reconstruction_iou", "reconstruction_vertex"),
+    "restoration": (
+        *("restore_half", "restore_box", "restore_noise"),
+        *("restore_down", "restore_blur", "restore_jpeg"),
+    ),
 }
 """Names of `METRICS` by subject, in their order."""
+OPTIONAL_GROUPS: Final = ("restoration",)
+"""Groups that take minutes and are measured only if they are named."""
+DEFAULT_GROUPS: Final = tuple(group for group in GROUPS if group not in OPTIONAL_GROUPS)
 
 
 def read_evaluations(run: RunDirectory) -> list[Evaluation]:

@@ -33,12 +33,20 @@ LOAD = SystemLoad(
 """System load of the tests' machine."""
 
 
+class FakeJob:
+    """A job that runs until a test ends it."""
+
+    ended = False
+    problem = ""
+
+
 @dataclass(frozen=True, slots=True)
 class QuietControl(RunController):
     """Controller that records the processes it would start."""
 
     woken: list[Path] = field(default_factory=list)
     specs: list[tuple[str, TrajectorySpec]] = field(default_factory=list)
+    restored: list[tuple[Any, Any, int]] = field(default_factory=list)
     evaluated: list[tuple[list[str], Evaluation | None]] = field(default_factory=list)
     explained: list[tuple[list[str], Interventions | None]] = field(default_factory=list)
 
@@ -51,6 +59,11 @@ class QuietControl(RunController):
     def denoise(self, runs: Sequence[RunSnapshot], specs: Sequence[TrajectorySpec]) -> str:
         self.specs.extend((run.label, spec) for run, spec in zip(runs, specs, strict=True))
         return "computing"
+
+    def restore(self, run: RunSnapshot, image: Any, known: Any, *, seed: int) -> Any:
+        self.restored.append((image, known, seed))
+        folder = run.run.path / "restored"
+        return FakeJob(), folder / "restored.png"
 
     def evaluate(self, groups: Sequence[tuple[Sequence[RunSnapshot], Evaluation | None]]) -> str:
         self.evaluated.extend(([run.label for run in runs], like) for runs, like in groups)

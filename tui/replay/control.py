@@ -44,6 +44,11 @@ class ReplayController(RunController):
     def denoise(self, runs: Sequence[RunSnapshot], specs: "Sequence[TrajectorySpec]") -> NoReturn:
         raise UserError(REFUSAL)
 
+    def restore(
+        self, run: RunSnapshot, image: "NDArray[np.uint8]", known: "NDArray[np.bool_]", *, seed: int
+    ) -> NoReturn:
+        raise UserError(REFUSAL)
+
     def fit(self, images: "NDArray[np.uint8]", kept: Path, samples: Sequence[tuple[Path, Path]]) -> NoReturn:
         raise UserError(REFUSAL)
 

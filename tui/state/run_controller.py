@@ -152,6 +152,28 @@ class RunController:
             else "is being computed already"
         )
 
+    def restore(
+        self, run: "RunSnapshot", image: "NDArray[np.uint8]", known: "NDArray[np.bool_]", *, seed: int
+    ) -> "tuple[Job, Path]":
+        """Start filling in missing pixels in another process.
+
+        Args:
+            run: a run with a checkpoint.
+            image: uint8 [H, W] or [H, W, 3].
+            known: bool [H, W], False where a pixel is missing.
+            seed: of the noise.
+
+        Returns:
+            The job, and the sheet that it rewrites until it ends; see `core restore --live`.
+
+        Raises:
+            UserError: there is no such device, or the run cannot be written.
+        """
+        from core.launch.devices import make_plan
+        from core.launch.jobs import start_restoration
+
+        return start_restoration(run.run, image, known, make_plan(self.device), seed=seed)
+
     def fit(self, images: "NDArray[np.uint8]", overlay: Path, samples: Sequence[tuple[Path, Path]]) -> "Job":
         """Start fitting triangles to real images and to samples in another process.
 

@@ -15,6 +15,7 @@ from tui.screens.datasets.screen import DatasetsScreen
 from tui.screens.denoise.screen import DenoiseScreen
 from tui.screens.log.screen import LogScreen
 from tui.screens.new_run.screen import NewRunScreen
+from tui.screens.restore.screen import RestoreScreen
 from tui.screens.schedules.screen import SchedulesScreen
 from tui.screens.settings.screen import SettingsScreen
 
@@ -23,6 +24,7 @@ OWNERS: dict[str, type] = {
     "board": Board,
     "compare": CompareScreen,
     "denoise": DenoiseScreen,
+    "restore": RestoreScreen,
     "schedules": SchedulesScreen,
     "datasets": DatasetsScreen,
     "new run": NewRunScreen,

@@ -259,6 +259,13 @@ class DenoiseScreen(RunsScreen):
             self.notify("no run has a checkpoint yet" if missing else "all trajectories are computed")
         self.update()
 
+    def action_restore(self) -> None:
+        """Open the restore screen with the first run."""
+        if runs := self.runs:
+            from tui.screens.restore.screen import RestoreScreen
+
+            self.app.push_screen(RestoreScreen(self.control, runs[0].id))
+
     def _choose_sampler(self) -> None:
         if not self.model.sampler:
             self.model.sampler = self.runs[0].file.config.sample.sampler
@@ -295,6 +302,7 @@ def denoise_hints(screen: Screen[Any], *, playing: bool) -> list[KeyHint]:
         "denoise.steps": "steps",
         "denoise.compute": "compute",
         "denoise.foreseen": "predicted",
+        "denoise.restore": "restore",
         "denoise.down": "noises",
         "denoise.faster": "speed",
         "denoise.close": "back",

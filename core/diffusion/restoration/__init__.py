@@ -1,0 +1,1 @@
+"""Restoration of degraded images with an unconditional network: operators, and one function for each method."""

@@ -1,0 +1,1 @@
+"""Restore screen: a mask is painted on an image, and a run fills it in."""
