@@ -116,7 +116,8 @@ def _metric_row(
 ) -> TextRow:
     scores = [row.scores.get(name) for row in rows]
     estimates = [score.estimate if score else None for score in scores] + [real.get(name)] * bool(real)
-    marked = [row.label in best for row in rows] + [False] * bool(real)
+    winners = set(best)
+    marked = [row.label in winners for row in rows] + [False] * bool(real)
     if style == "markdown":
         texts = [bracket_text(name, estimate) for estimate in estimates]
         return metric_title(name), [

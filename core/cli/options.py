@@ -11,8 +11,11 @@ import click
 
 from core.cli.output import note, note_library_messages
 from core.config import RunConfig, SamplingOverrides
+from core.config.launch import LaunchConfig
+from core.errors import UserError
 from core.files.environment import require_memory_for_torch
 from core.launch.devices import Plan, make_plan
+from core.launch.engines.registry import check_engine
 from core.launch.subprocess_env import GPU_ORDER
 from core.sampling_names import CLIPS, SAMPLER_NAMES, SPACINGS, START_NAMES
 
@@ -89,7 +92,7 @@ launch_option = click.option(
     "--launch",
     "engine",
     metavar="ENGINE",
-    help="What starts the runs: local (the queue of this machine) or slurm; by default, as [launch] says.",
+    help="What starts the runs: local (the queue of this machine), slurm or ray; by default, as [launch] says.",
 )
 slots_option = click.option(
     "--slots",
@@ -241,3 +244,28 @@ def check_device(device: str, slots: int | None = None) -> Plan:
     if plan.note:
         note(plan.note)
     return plan
+
+
+def check_for_engine(launch: LaunchConfig, device: str, slots: int | None, *, starts: bool = True) -> None:
+    """Check that an engine can start runs, before any is queued for it.
+
+    Args:
+        launch: the engine.
+        device: of `--device`.
+        slots: of `--slots`.
+        starts: whether runs are started, and not only queued.
+
+    Raises:
+        UserError: it cannot be reached from here, or `--device` or `--slots` are for another; or see `check_device`.
+    """
+    if launch.engine == "local":
+        if starts:
+            require_memory_for_torch()
+        check_device(device, slots)  # raises now what would otherwise end each worker right after its start
+        return
+    if device != "auto" or slots is not None:
+        raise UserError(
+            f"--device and --slots are for the local queue; for {launch.engine} see docs/clusters.md"
+        )
+    if starts:
+        check_engine(launch)

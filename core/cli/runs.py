@@ -19,6 +19,7 @@ from core.cli.follow import Follower
 from core.cli.options import (
     COUNT,
     check_device,
+    check_for_engine,
     device_option,
     json_option,
     launch_option,
@@ -37,7 +38,7 @@ from core.files.sanitize import sanitize
 from core.launch import control
 from core.launch.engines import start as engines
 from core.launch.engines.job_notes import job_notes
-from core.launch.engines.settings import launch_settings
+from core.launch.engines.settings import clone_settings, launch_settings
 from core.runs import RunDirectory, RunStore, State
 from core.runs.copies import is_copy
 
@@ -200,6 +201,7 @@ def resume(
 @set_option("Override a setting, for example --set train.seed=1; may be repeated.")
 @device_option
 @slots_option
+@launch_option
 @click.option("--follow", is_flag=True, help="Follow the run until it ends, as core train does.")
 @runs_option
 @json_option
@@ -208,16 +210,19 @@ def clone(
     overrides: tuple[str, ...],
     device: str,
     slots: int | None,
+    engine: str | None,
     follow: bool,
     root: Path,
     as_json: bool,
 ) -> None:
-    """Train a new run with the settings of another, in the background."""
+    """Train a new run with the settings of another, in the background, by the same engine."""
     store = RunStore(root)
     old = store.find(selector)
-    check_device(device, slots)
-    require_memory_for_torch()
-    run = control.clone(old.path.parent, old, overrides)
+    launch = clone_settings(old)
+    if engine not in (None, launch.engine):
+        launch = launch_settings({}, engine)
+    check_for_engine(launch, device, slots)
+    run = control.clone(old.path.parent, old, overrides, launch=launch)
     if text := hidden_folder_note(run.read().config.data.dataset):
         note(text)
     note(f"{sanitize(run.id)}: queued, with the settings of {sanitize(old.id)}")

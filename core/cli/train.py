@@ -7,7 +7,7 @@ import click
 from core.cli.describe import read_epochs, run_json
 from core.cli.follow import Follower
 from core.cli.options import (
-    check_device,
+    check_for_engine,
     device_option,
     json_option,
     launch_option,
@@ -23,8 +23,6 @@ from core.config.launch import LaunchConfig
 from core.data.check import check_trainable
 from core.data.recipe import hidden_folder_note
 from core.errors import UserError
-from core.files.environment import require_memory_for_torch
-from core.launch.engines.registry import check_engine
 from core.launch.engines.settings import launch_settings
 from core.launch.engines.start import start
 from core.launch.own_images import find_recipe
@@ -78,19 +76,10 @@ def command(
     if dry_run:
         emit(_script(found, root, launch))
         return
-    if not is_local and (device != "auto" or slots is not None):
-        raise UserError(
-            f"--device and --slots are for the local queue; for {launch.engine} see docs/clusters.md"
-        )
+    check_for_engine(launch, device, slots, starts=not no_start)
     for name in dict.fromkeys(config.data.dataset for config in found.configs):
         if text := hidden_folder_note(name):
             note(text)
-    if is_local:
-        if not no_start:
-            require_memory_for_torch()
-        check_device(device, slots)  # raises now what would otherwise end each worker right after its start
-    elif not no_start:
-        check_engine(launch)
     runs = enqueue(root, found.configs, group=make_group(found.name), launch=launch)
     store = RunStore(root)
     note(f"{len(runs)} run{'s' * (len(runs) != 1)} queued in {root} as {runs[0].read().group}")

@@ -3,13 +3,15 @@
 Torch-free, because it reads the evaluations that `core evaluate` keeps with the runs.
 """
 
-import itertools
+import functools
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence, Set
 from dataclasses import dataclass
 from typing import Final
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from core.comparison.grouping import (
     Member,
@@ -20,8 +22,8 @@ from core.comparison.grouping import (
     settings_table,
 )
 from core.comparison.pairs import ALPHA as ALPHA
-from core.comparison.pairs import PairCollector, PairwiseDifferences
-from core.comparison.pooling import Score, difference, pool
+from core.comparison.pairs import PairwiseDifferences
+from core.comparison.pooling import Score, differences, pool
 from core.config import RunConfig, ScheduleConfig
 from core.errors import UserError
 from core.files.sanitize import sanitize
@@ -213,23 +215,51 @@ def _rank_key(row: ComparisonRow, metric: str) -> tuple[bool, float]:
 
 
 def _pairs(rows: Sequence[ComparisonRow]) -> PairwiseDifferences:
-    protocols = [_protocols([row]) for row in rows]
-    schedules = [_schedules([row]) for row in rows]
-    pairs = PairCollector([(row.dataset, row.label) for row in rows], list(METRICS))
+    datasets = _numbers([{row.dataset} for row in rows])
+    protocols = _numbers([_protocols([row]) for row in rows])
+    schedules = _numbers([_schedules([row]) for row in rows])
+    indices, values = [np.empty((0, 3), np.uint32)], [np.empty((0, 4))]
     for number, (metric, definition) in enumerate(METRICS.items()):
         if definition.better is None:
             continue
         measured = [index for index, row in enumerate(rows) if metric in row.scores]
         ranked = sorted(measured, key=lambda index: _rank_key(rows[index], metric))
-        for better, worse in itertools.combinations(ranked, 2):
-            if rows[better].dataset != rows[worse].dataset or len(protocols[better] | protocols[worse]) > 1:
-                continue
-            if metric in SAME_SCHEDULE_METRICS and len(schedules[better] | schedules[worse]) > 1:
-                continue
-            delta = difference(rows[better].scores[metric], rows[worse].scores[metric])
-            if delta is not None:
-                pairs.add(number, better, worse, delta)
-    return pairs.finish()
+        scores, order = [rows[index].scores[metric] for index in ranked], np.array(ranked, np.uint32)
+        better, worse = _combinations(len(ranked))
+        alike = [datasets, protocols, *([schedules] if metric in SAME_SCHEDULE_METRICS else [])]
+        is_tested = np.logical_and.reduce([_agree(one[order])[better, worse] for one in alike])
+        better, worse = better[is_tested], worse[is_tested]
+        found = differences(scores, better, worse)
+        known = ~np.isnan(found[:, 3])
+        better, worse = order[better[known]], order[worse[known]]
+        indices.append(np.stack([np.full(len(better), number, np.uint32), better, worse], axis=1))
+        values.append(found[known])
+    labels = [(row.dataset, row.label) for row in rows]
+    return PairwiseDifferences(labels, list(METRICS), np.concatenate(indices), np.concatenate(values))
+
+
+def _numbers(sets: Sequence[Set[Hashable]]) -> NDArray[np.intp]:
+    """Number the only element of each set, from 0; -1 for an empty set, and -2 for one of several elements."""
+    known: dict[Hashable, int] = {}
+    return np.array(
+        [
+            known.setdefault(next(iter(one)), len(known)) if len(one) == 1 else -2 if one else -1
+            for one in sets
+        ],
+        np.intp,
+    )
+
+
+def _agree(numbers: NDArray[np.intp]) -> NDArray[np.bool_]:
+    """Return which two of N sets, numbered by `_numbers`, have no two different elements together: [N, N]."""
+    one, other = numbers[:, None], numbers[None, :]
+    return (one > -2) & (other > -2) & ((one == other) | (one == -1) | (other == -1))
+
+
+@functools.lru_cache(maxsize=1)
+def _combinations(count: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return the two indices of each pair, in the order of `itertools.combinations`; those of all metrics are alike."""
+    return np.triu_indices(count, 1)
 
 
 def _protocols(rows: Sequence[ComparisonRow]) -> set[tuple[object, ...]]:

@@ -1,13 +1,13 @@
 """Tests of the differences between all pairs of rows, held in arrays because a comparison of 300 runs has a million."""
 
-from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, overload
 
 import numpy as np
+from numpy.typing import NDArray
 
-from core.comparison.pooling import Difference, holm
+from core.comparison.pooling import holm
 from core.statistics.estimate import Estimate
 
 ALPHA: Final = 0.05
@@ -42,55 +42,27 @@ class PairwiseDifference:
         return self.adjusted < ALPHA
 
 
-class PairCollector:
-    """Collects the differences of pairs of rows.
-
-    Args:
-        rows: data set and label of each row.
-        metrics: names of the metrics.
-    """
-
-    def __init__(self, rows: Sequence[tuple[str, str]], metrics: Sequence[str]) -> None:
-        self._rows, self._metrics = rows, metrics
-        self._indices = array("I")
-        self._values = array("d")
-
-    def add(self, metric: int, better: int, worse: int, difference: Difference) -> None:
-        """Add a pair by the indices of its metric and its rows."""
-        estimate = difference.estimate
-        numbers = (estimate.value, estimate.low, estimate.high, difference.p)
-        self._indices.extend((metric, better, worse))
-        self._values.extend(float("nan") if number is None else number for number in numbers)
-
-    def finish(self) -> "PairwiseDifferences":
-        """Return all pairs, with their p-values corrected for the number of pairs."""
-        indices = np.array(self._indices, dtype=np.uint32).reshape(-1, 3)
-        values = np.array(self._values, dtype=np.float64).reshape(-1, 4)
-        adjusted = np.array(holm(values[:, 3]), dtype=np.float64)
-        return PairwiseDifferences(self._rows, self._metrics, indices, values, adjusted)
-
-
 class PairwiseDifferences(Sequence[PairwiseDifference]):
-    """All tested pairs in the order in which they were added. Each is made when it is asked for.
+    """All tested pairs, metric by metric and the best rows first. Each is made when it is asked for.
 
     Args:
         rows: data set and label of each row.
         metrics: names of the metrics.
-        indices: uint32 [N, 3]; metric, better row and worse row of each pair.
+        indices: uint32 [N, 3]; metric, better row and worse row of each pair; metrics ascend.
         values: float64 [N, 4]; difference, its lower and upper bound, and p.
-        adjusted: float64 [N]; p corrected for N.
     """
 
     def __init__(
         self,
         rows: Sequence[tuple[str, str]],
         metrics: Sequence[str],
-        indices: np.ndarray[tuple[int, int], np.dtype[np.uint32]],
-        values: np.ndarray[tuple[int, int], np.dtype[np.float64]],
-        adjusted: np.ndarray[tuple[int], np.dtype[np.float64]],
+        indices: NDArray[np.uint32],
+        values: NDArray[np.float64],
     ) -> None:
         self._rows, self._metrics = rows, metrics
-        self._indices, self._values, self._adjusted = indices, values, adjusted
+        self._indices, self._values = indices, values
+        self._adjusted = holm(values[:, 3])
+        self._starts = np.searchsorted(indices[:, 0], np.arange(len(metrics) + 1, dtype=np.uint32))
 
     def __len__(self) -> int:
         return len(self._indices)
@@ -120,5 +92,7 @@ class PairwiseDifferences(Sequence[PairwiseDifference]):
     def significantly_worse(self, dataset: str, metric: str, better: str) -> set[str]:
         """Return the labels of the rows on a data set that are significantly worse than one, by a metric."""
         row, number = self._rows.index((dataset, better)), self._metrics.index(metric)
-        found = (self._indices[:, 0] == number) & (self._indices[:, 1] == row) & (self._adjusted < ALPHA)
-        return {self._rows[index][1] for index in self._indices[found, 2].tolist()}
+        first, last = self._starts[number : number + 2].tolist()
+        _, ahead, behind = self._indices[first:last].T
+        found = behind[(ahead == row) & (self._adjusted[first:last] < ALPHA)]
+        return {self._rows[index][1] for index in found.tolist()}

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.statistics.estimate import Estimate
-from core.statistics.student_t import quantile, two_sided_p
+from core.statistics.student_t import quantile, two_sided_ps
 
 CONFIDENCE: Final = 0.95
 _NORMAL_QUANTILE: Final = quantile(CONFIDENCE, math.inf)
@@ -30,14 +30,6 @@ class Score:
     error_below: float | None = None
     error_above: float | None = None
     df: float = math.inf
-
-
-@dataclass(frozen=True)
-class Difference:
-    """Difference of two scores with its 95% interval, and the two-sided p-value of no difference."""
-
-    estimate: Estimate
-    p: float
 
 
 def pool(groups: Sequence[Sequence[Estimate]], *, share: bool = False) -> list[Score | None]:
@@ -85,38 +77,63 @@ def pool(groups: Sequence[Sequence[Estimate]], *, share: bool = False) -> list[S
     return scores
 
 
-def difference(one: Score, other: Score) -> Difference | None:
-    """Subtract `other` from `one`, assuming independence; None where an error is unknown or zero.
+def differences(
+    scores: Sequence[Score], one: NDArray[np.intp], other: NDArray[np.intp]
+) -> NDArray[np.float64]:
+    """Subtract scores pairwise, assuming independence.
 
     Each interval contributes the side that faces the other's value. Runs evaluated on the same held-out images from the
     same noises are positively correlated, which makes the result conservative.
 
+    Args:
+        scores: of all rows.
+        one: index of each pair's first score.
+        other: index of the score that is subtracted from it.
+
+    Returns:
+        Float64 [N, 4]: the difference, the bounds of its 95% interval, and the two-sided p-value of no difference. All
+        NaN where an error is unknown or zero.
+
     Reference: the MOVER of Zou & Donner 2008, which is Newcombe's 1998 method 10 for two shares.
     """
-    down, up = _combined(one.error_below, other.error_above), _combined(one.error_above, other.error_below)
-    if one.estimate.value is None or other.estimate.value is None or down is None or up is None:
-        return None
-    delta = one.estimate.value - other.estimate.value
-    error = down if delta > 0 else up
-    if not 0.0 < error < math.inf:
-        return None
-    df = min(one.df, other.df)
-    reach = quantile(CONFIDENCE, df)
-    interval = Estimate(delta, delta - reach * down, delta + reach * up)
-    return Difference(interval, two_sided_p(delta / error, df))
+    numbers = [(score.estimate.value, score.error_below, score.error_above, score.df) for score in scores]
+    value, below, above, freedom = np.array(numbers, dtype=np.float64).reshape(-1, 4).T
+    delta = value[one] - value[other]
+    down, up = np.hypot(below[one], above[other]), np.hypot(above[one], below[other])
+    error = np.where(delta > 0, down, up)
+    levels, level = np.unique(freedom, return_inverse=True)
+    pair_level = np.minimum(level[one], level[other])
+    reach = np.array([quantile(CONFIDENCE, df) for df in levels.tolist()])[pair_level]
+    p = np.empty_like(delta)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        statistic = delta / error
+    for index, df in enumerate(levels.tolist()):
+        some = pair_level == index
+        p[some] = two_sided_ps(statistic[some], df)
+    found = np.stack([delta, delta - reach * down, delta + reach * up, p], axis=1)
+    found[~((error > 0.0) & (error < math.inf) & ~np.isnan(down + up))] = math.nan
+    return found
 
 
-def holm(p: Sequence[float] | NDArray[np.float64]) -> list[float]:
+def holm(p: Sequence[float] | NDArray[np.float64]) -> NDArray[np.float64]:
     """Correct p-values for their number: if all below a are claimed, the chance that any claim is wrong is at most a.
 
     Reference: Holm 1979.
     """
-    order = np.argsort(p, kind="stable")
-    factors = np.arange(len(p), 0, -1)
-    adjusted = np.empty(len(p))
-    adjusted[order] = np.minimum(np.maximum.accumulate(np.asarray(p, dtype=np.float64)[order] * factors), 1.0)
-    result: list[float] = adjusted.tolist()
-    return result
+    values = np.asarray(p, dtype=np.float64)
+    adjusted = np.ones(len(values))
+    # From the first p-value on that is 1 after its correction, all are, so only smaller ones are sorted.
+    limit = 2.0 / max(len(values), 1)
+    while (
+        (small := np.flatnonzero(values < limit)).size
+        and limit * (len(values) - small.size) < 1.0
+        and limit <= 1.0
+    ):
+        limit *= 2.0
+    small = small[np.argsort(values[small])]
+    corrected = np.maximum.accumulate(values[small] * np.arange(len(values), len(values) - small.size, -1))
+    adjusted[small] = np.minimum(corrected, 1.0)
+    return adjusted
 
 
 def _between_seed_variance(groups: Sequence[Sequence[Estimate]], df: int) -> float:
@@ -137,10 +154,6 @@ def _standard_errors(estimate: Estimate) -> tuple[float, float]:
     low = math.nan if estimate.low is None else estimate.low
     high = math.nan if estimate.high is None else estimate.high
     return max(value - low, 0.0) / _NORMAL_QUANTILE, max(high - value, 0.0) / _NORMAL_QUANTILE
-
-
-def _combined(one: float | None, other: float | None) -> float | None:
-    return None if one is None or other is None else math.hypot(one, other)
 
 
 def _none_if_nan(error: float) -> float | None:

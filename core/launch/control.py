@@ -14,6 +14,7 @@ from typing import Final
 import msgspec
 import tomli
 
+from core.config.launch import LaunchConfig
 from core.config.load import apply_overrides, decode, encode_toml
 from core.config.schema import RunConfig
 from core.config.unchanged import check_unchanged
@@ -23,6 +24,7 @@ from core.data.overrides import with_data_recipe
 from core.data.trained_images import check_trained_images
 from core.errors import UserError
 from core.files.sanitize import sanitize
+from core.launch.engines.settings import clone_settings, launch_provenance
 from core.launch.provenance import (
     config_with_absolute_paths,
     current_provenance,
@@ -193,7 +195,9 @@ def resume(run: RunDirectory, *, epochs: int | None = None) -> str:
     return f"{name}: queued again, from epoch {status.epoch} of {wanted}"
 
 
-def clone(root: Path | str, run: RunDirectory, overrides: Iterable[str] = ()) -> RunDirectory:
+def clone(
+    root: Path | str, run: RunDirectory, overrides: Iterable[str] = (), *, launch: LaunchConfig | None = None
+) -> RunDirectory:
     """Queue a new run with the configuration of an existing one.
 
     Args:
@@ -203,6 +207,7 @@ def clone(root: Path | str, run: RunDirectory, overrides: Iterable[str] = ()) ->
             existing run's width was not its preset's or ``model.width`` is changed too. In the same way another
             ``data.dataset`` brings its own augmentation, and other noise levels or another loss weight bring their own
             parameters.
+        launch: the engine that starts the new run; that of the existing one unless given.
 
     Returns:
         The new run, in a group of its own.
@@ -223,10 +228,13 @@ def clone(root: Path | str, run: RunDirectory, overrides: Iterable[str] = ()) ->
     )
     check_trainable([config])
     config = with_data_recipe(config)
-    provenance = {**current_provenance(), "cloned_from": old.id}
-    with hold_enqueue_lock(Path(root)):
+    launch = launch or clone_settings(run)
+    provenance = {**current_provenance(), **launch_provenance(launch), "cloned_from": old.id}
+    with hold_enqueue_lock(Path(root), for_runner=launch.engine == "local"):
         group = RunStore(root).unused_group(make_group(config.recipe))
-        return RunDirectory.create(root, config, group=group, provenance=provenance, tags=old.tags)
+        return RunDirectory.create(
+            root, config, group=group, provenance=provenance, tags=old.tags, engine=launch.engine
+        )
 
 
 def remove(run: RunDirectory) -> str:

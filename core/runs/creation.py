@@ -5,12 +5,14 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 
 from core.config import RunConfig
 from core.errors import UserError
 from core.files.atomic import fsync_paths
 from core.runs.directory import RunDirectory
+from core.runs.naming import unused_run_id
 
 
 def create_runs(
@@ -41,12 +43,21 @@ def create_runs(
     hidden = root / f".new-group-{secrets.token_hex(6)}"
     created: list[RunDirectory] = []
     try:
-        drafts = [
-            RunDirectory.create(
-                hidden, config, group=group, provenance=provenance, tags=tags, engine=engine, fsync=False
+        drafts = []
+        for config in configs:
+            now = datetime.now(UTC)
+            draft = RunDirectory.create(
+                hidden,
+                config,
+                group=group,
+                provenance=provenance,
+                tags=tags,
+                created=now,
+                run_id=unused_run_id(config, now, root, hidden),
+                engine=engine,
+                fsync=False,
             )
-            for config in configs
-        ]
+            drafts.append(draft)
         fsync_paths(path for run in drafts for path in (run.run_file, run.status_file, run.path))
         for draft in drafts:
             run = RunDirectory(root / draft.id)

@@ -29,7 +29,7 @@ from core.files.locks import hold_lock
 from core.files.sanitize import sanitize
 from core.runs.copies import reject_copy
 from core.runs.naming import make_group as make_group
-from core.runs.naming import make_run_id
+from core.runs.naming import unused_run_id
 from core.runs.process import ProcessIdentity, effective_state
 from core.runs.status import FORMAT_VERSION, State, Status
 from core.runs.versions import SIZE_LIMIT as SIZE_LIMIT
@@ -135,7 +135,7 @@ class RunDirectory:
         """
         root = Path(root)
         created = created or datetime.now(UTC)
-        name = run_id or make_run_id(config, created)
+        name = run_id or unused_run_id(config, created, root)
         if name in (".", "..") or "/" in name or "\0" in name:
             raise UserError(f"{sanitize(name)}: expected a plain name for a run, without a folder in it")
         file = RunFile(

@@ -1,8 +1,10 @@
 """Names of runs and groups, made of characters that are neither paths nor escape codes."""
 
+import os
 import re
 import secrets
 from datetime import UTC, datetime
+from pathlib import Path
 
 from core.config.schema import RunConfig
 
@@ -15,6 +17,14 @@ def make_run_id(config: RunConfig, created: datetime) -> str:
     stamp = created.astimezone(UTC).strftime("%Y%m%d-%H%M%S")
     schedule = _slug(config.schedule.name.replace("^", ""))
     return f"{stamp}-{_slug(config.data.title)}-{schedule}-s{config.train.seed}-{secrets.token_hex(2)}"
+
+
+def unused_run_id(config: RunConfig, created: datetime, *folders: Path) -> str:
+    """Make the id of a run that none of the folders has: a second has only 65,536 ids of runs that are alike."""
+    while True:
+        name = make_run_id(config, created)
+        if not any(os.path.lexists(folder / name) for folder in folders):
+            return name
 
 
 def make_group(name: str, created: datetime | None = None) -> str:

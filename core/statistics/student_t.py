@@ -6,6 +6,9 @@ import sys
 from statistics import NormalDist
 from typing import Final
 
+import numpy as np
+from numpy.typing import NDArray
+
 _NORMAL: Final = NormalDist()
 _TINY: Final = 1e-300
 _MAX_TERMS: Final = 500
@@ -27,6 +30,16 @@ def two_sided_p(statistic: float, df: float) -> float:
         return 0.0
     square = statistic * statistic
     return _incomplete_beta(df / (df + square), square / (df + square), df / 2.0, 0.5)
+
+
+def two_sided_ps(statistics: NDArray[np.float64], df: float) -> NDArray[np.float64]:
+    """Compute `two_sided_p` of each statistic in an array, many times faster where `df` is infinite."""
+    distances = np.abs(statistics)
+    if math.isinf(df):
+        found = map(math.erfc, (distances / math.sqrt(2.0)).tolist())
+    else:
+        found = (two_sided_p(one, df) for one in distances.tolist())
+    return np.fromiter(found, np.float64, len(distances))
 
 
 @functools.lru_cache(maxsize=256)

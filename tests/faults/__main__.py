@@ -15,10 +15,12 @@ for _name in ("DDPM_DATA", "NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES"):
 os.environ["PYTHONPATH"] = str(Path(__file__).resolve().parents[2])  # for the subprocesses of trials
 
 from tests.faults import (  # noqa: E402
+    engines,
     inputs,
     kills,
     numerics,
     processes,
+    pulls,
     readers,
     soak,
     storage,
@@ -28,10 +30,12 @@ from tests.faults import (  # noqa: E402
 from tests.faults.lab import FAULTS, Totals, run_trials  # noqa: E402
 
 __all__ = [
+    "engines",
     "inputs",
     "kills",
     "numerics",
     "processes",
+    "pulls",
     "readers",
     "soak",
     "storage",

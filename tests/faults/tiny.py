@@ -239,6 +239,7 @@ def check_files(run: RunDirectory) -> None:
         "checkpoints",
         "worker.log",
         "control",
+        "copy.json",  # of a copy
     }
     assert names <= known, f"unknown files: {names - known}"
 

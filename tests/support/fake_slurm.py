@@ -61,6 +61,9 @@ def main(name: str, words: list[str]) -> int:
     elif words == ["show", "config"]:
         other = home / "max_array"
         print(f"MaxArraySize            = {other.read_text() if other.exists() else MAX_ARRAY_SIZE}")
+    elif words[0] == "requeue" and words[1] not in {job[0] for job in jobs}:
+        print("slurm_update error: Invalid job id specified", file=sys.stderr)
+        code = 1
     file.write_text("".join("|".join(job) + "\n" for job in jobs))
     return code
 

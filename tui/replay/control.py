@@ -1,9 +1,9 @@
 """Run controller of a replay, which changes no runs."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from core.errors import UserError
 from tui.state.run_controller import RunController
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from core.config import RunConfig
+    from core.runs.directory import RunDirectory
     from core.runs.interventions import Interventions
     from core.runs.results import Evaluation
     from core.runs.trajectory import TrajectorySpec
@@ -25,7 +26,14 @@ REFUSAL: Final = "this is a replay: it shows runs and changes none"
 class ReplayController(RunController):
     """Controller that refuses, in one line, every action that would change a run; `now` is the replayed time."""
 
-    def queue(self, configs: "Sequence[RunConfig]", name: str) -> NoReturn:
+    def queue(
+        self,
+        configs: "Sequence[RunConfig]",
+        name: str,
+        launch: "Mapping[str, Any] | None" = None,
+        *,
+        clone_of: "RunDirectory | None" = None,
+    ) -> NoReturn:
         raise UserError(REFUSAL)
 
     def wake(self) -> NoReturn:

@@ -5,10 +5,10 @@ module, so its dependencies are imported inside the methods.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from core.errors import UserError
 
@@ -42,21 +42,36 @@ class RunController:
     slots: int | None = None
     now: Callable[[], float] = time.time
 
-    def queue(self, configs: "Sequence[RunConfig]", name: str) -> "list[RunDirectory]":
-        """Queue runs as one new group and make sure that a queue runner starts them.
+    def queue(
+        self,
+        configs: "Sequence[RunConfig]",
+        name: str,
+        launch: "Mapping[str, Any] | None" = None,
+        *,
+        clone_of: "RunDirectory | None" = None,
+    ) -> "list[RunDirectory]":
+        """Queue runs as one new group and have their engine start them.
 
         Args:
             configs: one per run.
             name: the prefix of the group's name.
+            launch: the recipe's `[launch]`, which overrides the user's file; see `core.launch.engines.settings`.
+            clone_of: a run whose engine starts these, if they are set up from it.
 
         Raises:
-            UserError: the runs folder cannot be written.
+            UserError: the runs folder cannot be written, or the engine is not there or refuses; the runs stay queued
+                if it has refused.
         """
+        from core.launch.engines.registry import check_engine
+        from core.launch.engines.settings import clone_settings, launch_settings
+        from core.launch.engines.start import start
         from core.launch.queue import enqueue
         from core.runs.directory import make_group
 
-        runs = enqueue(self.root, configs, group=make_group(name))
-        self.wake()
+        settings = clone_settings(clone_of) if clone_of else launch_settings(launch or {})
+        check_engine(settings)
+        runs = enqueue(self.root, configs, group=make_group(name), launch=settings)
+        start(runs, wake=lambda root: self.wake())
         return runs
 
     def wake(self) -> None:

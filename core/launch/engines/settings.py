@@ -10,7 +10,8 @@ from core.config.launch import ENGINE_NAMES, LaunchConfig
 from core.config.load import decode, read_toml
 from core.config.tables import merge
 from core.errors import UserError, did_you_mean
-from core.runs.directory import RunFile
+from core.runs.copies import is_copy
+from core.runs.directory import RunDirectory, RunFile
 
 FILE_NAME: Final = "launch.toml"
 PROVENANCE_KEY: Final = "launch"
@@ -72,3 +73,18 @@ def stored_settings(file: RunFile, engine: str) -> LaunchConfig:
             if config.engine == engine:
                 return config
     return launch_settings({}, engine)
+
+
+def clone_settings(run: RunDirectory) -> LaunchConfig:
+    """Return the settings for a clone of a run: its own, but the local queue's for a copy of another host's run.
+
+    Raises:
+        UserError: the run is unreadable.
+    """
+    if is_copy(run.path):
+        return LaunchConfig()
+    try:
+        engine = run.read_status().engine
+    except UserError:  # damaged; a clone needs only the settings
+        return LaunchConfig()
+    return stored_settings(run.read(), engine) if engine in ENGINE_NAMES else LaunchConfig()

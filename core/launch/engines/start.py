@@ -20,6 +20,7 @@ from core.runs.store import RunStore
 
 _ARRAYS_NAMED: Final = 8
 """Arrays that the line of a submission names; a queue of Slurm lists all."""
+_WRITTEN_AT_ONCE: Final = 8
 
 
 def start(
@@ -77,13 +78,21 @@ def _submit(root: Path, config: LaunchConfig, runs: Sequence[tuple[RunDirectory,
     if not new:
         return lines
     ids = engine.submit(new)
-    for run, job in zip(new, ids, strict=True):
-        _write_job(run, engine.name, job)
+    _write_jobs(zip(new, ids, strict=True), engine.name)
     arrays = list(dict.fromkeys(job.partition("_")[0] for job in ids if job))
     names = f" {', '.join(arrays[:_ARRAYS_NAMED])}" if arrays else ""
     if len(arrays) > _ARRAYS_NAMED:
         names += f" and {len(arrays) - _ARRAYS_NAMED} more arrays"
     return [*lines, f"{engine.name}{names}: {len(new)} run{'s' * (len(new) != 1)} submitted"]
+
+
+def _write_jobs(jobs: Iterable[tuple[RunDirectory, str]], engine: str) -> None:
+    """Write the id of each run's job, several at once: a file that is replaced waits for the disk."""
+    from concurrent.futures import ThreadPoolExecutor  # here, because few commands need it
+
+    with ThreadPoolExecutor(_WRITTEN_AT_ONCE) as threads:
+        for _ in threads.map(lambda job: _write_job(job[0], engine, job[1]), jobs):
+            pass
 
 
 def _write_job(run: RunDirectory, engine: str, job: str) -> None:

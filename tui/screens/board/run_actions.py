@@ -19,6 +19,7 @@ from tui.textual_ext.background import BackgroundScreen
 if TYPE_CHECKING:
     from core.config import RunConfig
     from core.recipes import Recipe
+    from core.runs.directory import RunDirectory
 
 
 class RunActionsMixin(BackgroundScreen):
@@ -68,11 +69,11 @@ class RunActionsMixin(BackgroundScreen):
         else:
             self._ask_resume_or_retrain(recipe, runs)
 
-    def queue(self, recipe: "Recipe") -> None:
-        """Queue a recipe's runs; the selection moves to them once they exist."""
+    def queue(self, recipe: "Recipe", clone_of: "RunDirectory | None" = None) -> None:
+        """Queue a recipe's runs; the selection moves to them once they exist. Clones of a run have its engine."""
 
         def start() -> str:
-            runs = self.control.queue(recipe.configs, recipe.name)
+            runs = self.control.queue(recipe.configs, recipe.name, recipe.launch, clone_of=clone_of)
             return f"{pluralize(len(runs), 'run')} queued"
 
         self.selection.follow_newest()
@@ -195,7 +196,9 @@ class RunActionsMixin(BackgroundScreen):
             from tui.state.run_draft import RunDraft
 
             draft = RunDraft.from_configs([config_with_absolute_paths(run.file)])
-            self.app.push_screen(NewRunScreen(draft), self._queue_configs)
+            self.app.push_screen(
+                NewRunScreen(draft), lambda configs: self._queue_configs(configs, clone_of=run.run)
+            )
 
     def action_schedules(self) -> None:
         from core.launch.provenance import config_with_absolute_paths
@@ -212,11 +215,13 @@ class RunActionsMixin(BackgroundScreen):
         start = config_with_absolute_paths(run.file).data.dataset if run is not None else ""
         self.app.push_screen(DatasetsScreen(self.control, start), self._queue_configs)
 
-    def _queue_configs(self, configs: "list[RunConfig] | None") -> None:
+    def _queue_configs(
+        self, configs: "list[RunConfig] | None", clone_of: "RunDirectory | None" = None
+    ) -> None:
         if configs:
             from core.recipes import Recipe
 
-            self.queue(Recipe(configs[0].recipe, "", tuple(configs)))
+            self.queue(Recipe(configs[0].recipe, "", tuple(configs)), clone_of)
 
     def _require_selected(self) -> RunSnapshot | None:
         """The selected run, on which the cursor stays from now on; None, with a notice, if there is none."""

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from core.comparison.pooling import Score, difference, holm, pool
+from core.comparison.pooling import Score, differences, holm, pool
 from core.statistics.estimate import Estimate
 from core.statistics.student_t import quantile, two_sided_p
 
@@ -109,14 +109,20 @@ def score_of(estimate: Estimate) -> Score:
     return score
 
 
+def difference(one: Score, other: Score) -> tuple[Estimate, float] | None:
+    (found,) = differences([one, other], np.array([0]), np.array([1])).tolist()
+    return None if math.isnan(found[3]) else (Estimate(*found[:3]), found[3])
+
+
 def test_the_difference_of_two_shares_is_newcombes():
     # Newcombe 1998, table II, method 10: 56 of 70 against 48 of 80.
     found = difference(score_of(share(56, 70)), score_of(share(48, 80)))
     assert found is not None
-    assert found.estimate.value == pytest.approx(0.2)
-    assert found.estimate.low == pytest.approx(0.0524, abs=5e-5)
-    assert found.estimate.high == pytest.approx(0.3339, abs=5e-5)
-    assert 0.005 < found.p < 0.05
+    estimate, p = found
+    assert estimate.value == pytest.approx(0.2)
+    assert estimate.low == pytest.approx(0.0524, abs=5e-5)
+    assert estimate.high == pytest.approx(0.3339, abs=5e-5)
+    assert 0.005 < p < 0.05
 
 
 def test_a_difference_turned_round_is_the_same_but_for_its_sign():
@@ -124,9 +130,9 @@ def test_a_difference_turned_round_is_the_same_but_for_its_sign():
     there, back = difference(one, other), difference(other, one)
     assert there is not None
     assert back is not None
-    assert there.p == pytest.approx(back.p)
-    assert back.estimate == Estimate(
-        pytest.approx(-1.0), pytest.approx(-there.estimate.high), pytest.approx(-there.estimate.low)
+    assert there[1] == pytest.approx(back[1])
+    assert back[0] == Estimate(
+        pytest.approx(-1.0), pytest.approx(-there[0].high), pytest.approx(-there[0].low)
     )
 
 
@@ -139,11 +145,8 @@ def test_the_p_of_two_groups_of_seeds_is_students():
     expected = stats.ttest_ind(one, other)
     interval = expected.confidence_interval(0.95)
     assert found is not None
-    assert found.p == pytest.approx(expected.pvalue)
-    assert (found.estimate.low, found.estimate.high) == (
-        pytest.approx(interval.low),
-        pytest.approx(interval.high),
-    )
+    assert found[1] == pytest.approx(expected.pvalue)
+    assert (found[0].low, found[0].high) == (pytest.approx(interval.low), pytest.approx(interval.high))
 
 
 @pytest.mark.parametrize("other", [Estimate(1.0), Estimate(1.0, None, 2.0)])
@@ -159,8 +162,20 @@ def test_values_without_any_noise_cannot_be_told_apart():
 def test_holm_gives_the_numbers_of_r():
     assert holm([0.01, 0.02, 0.03, 0.04, 0.05]) == pytest.approx([0.05, 0.08, 0.09, 0.09, 0.09])
     assert holm([0.04, 0.01, 0.03, 0.005]) == pytest.approx([0.06, 0.03, 0.06, 0.02])
-    assert holm([0.9, 0.8]) == [1.0, 1.0]
-    assert holm([]) == []
+    assert holm([0.9, 0.8]).tolist() == [1.0, 1.0]
+    assert holm([]).tolist() == []
+
+
+def test_holm_of_many_is_the_maximum_of_what_smaller_p_values_are_corrected_to():
+    rng = np.random.default_rng(3)
+    for power in (0.1, 1, 3, 30):
+        p = np.round(rng.random(200) ** power, 4)  # rounded, so that some are equal
+        ordered = sorted(p)
+        expected = [
+            min(1.0, max((200 - rank) * other for rank, other in enumerate(ordered) if other <= one))
+            for one in p
+        ]
+        assert holm(p).tolist() == expected
 
 
 @pytest.mark.parametrize("df", [1, 2, 3, 4, 7, 15, 30, 101, 5000, math.inf])

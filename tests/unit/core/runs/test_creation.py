@@ -1,13 +1,15 @@
 """Creation of many runs at once."""
 
 import os
+from datetime import datetime, tzinfo
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from core.config import RunConfig, TrainConfig
 from core.errors import UserError
-from core.runs import RunStore, State
+from core.runs import RunStore, State, creation, naming
 from core.runs.creation import create_runs
 
 
@@ -59,3 +61,21 @@ def test_a_failure_midway_leaves_no_run(tmp_path: Path, monkeypatch: pytest.Monk
     with pytest.raises(UserError, match=r"cannot make a run there .No space left on device"):
         create_runs(tmp_path, _configs(3), group="g")
     assert not list(tmp_path.iterdir())
+
+
+def test_of_runs_that_are_alike_each_gets_an_id_that_neither_the_group_nor_the_folder_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Noon(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> "Noon":
+            return cls(2026, 1, 1, 12, tzinfo=tz)
+
+    monkeypatch.setattr(creation, "datetime", Noon)
+    digits = iter(["aaaa", "aaaa", "bbbb", "bbbb", "aaaa", "cccc"])
+    monkeypatch.setattr(naming, "secrets", SimpleNamespace(token_hex=lambda _: next(digits)))
+    alike = [RunConfig(), RunConfig()]
+    first = create_runs(tmp_path, alike, group="g")
+    second = create_runs(tmp_path, alike[:1], group="h")
+    assert [run.id[-4:] for run in first + second] == ["aaaa", "bbbb", "cccc"]
+    assert len(RunStore(tmp_path).infos()) == 3

@@ -6,14 +6,18 @@ import msgspec
 import pytest
 
 from core.cli.main import run as core
+from core.config import RunConfig
 from core.config.launch import LaunchConfig, SlurmConfig
 from core.errors import UserError
+from core.launch import control
 from core.launch.engines import start as engines
-from core.launch.engines.settings import launch_settings, user_file
+from core.launch.engines.settings import clone_settings, launch_settings, user_file
 from core.launch.engines.slurm_script import batch_script
 from core.recipes import load_recipe
 from core.runs import RunDirectory, RunStore, State
+from core.runs.copies import Copy, write_copy
 from tests.support import fake_slurm
+from tui.state.run_controller import RunController
 
 
 @pytest.fixture
@@ -243,3 +247,37 @@ def test_settings_come_from_the_users_file_then_the_recipe_then_the_command_line
         load_recipe("own.toml")
     with pytest.raises(UserError, match="--launch slrum: no such engine; did you mean slurm"):
         launch_settings({}, "slrum")
+
+
+def test_a_clone_is_started_by_the_engine_of_its_run_unless_another_is_given(
+    slurm: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train(1, "--launch", "slurm", "--set", "launch.slurm.partition='gpu'")
+    (old,) = runs()
+    assert core(["runs", "clone", old.id]) == 0
+    clone = runs()[-1]
+    assert (clone.read_status().engine, clone.read_status().job) == ("slurm", "4712_0")
+    assert "--partition=gpu" in sorted(Path("runs/.slurm").glob("*/job.sh"))[-1].read_text()
+    assert core(["runs", "clone", old.id, "--slots", "1"]) == 2
+    assert "--device and --slots are for the local queue" in capsys.readouterr().err
+    assert core(["runs", "clone", old.id, "--launch", "elsewhere"]) == 2
+    assert len(runs()) == 2
+    assert control.clone("runs", old, launch=LaunchConfig()).read_status().engine == "local"
+    write_copy(old.path, Copy(source="cluster:/runs"))
+    assert clone_settings(old) == LaunchConfig(), "the engine of another host's run is not here"
+
+
+def test_the_dashboard_queues_as_the_users_file_says_and_clones_as_the_run_says(slurm: Path) -> None:
+    user_file().parent.mkdir(parents=True)
+    user_file().write_text('[launch]\nengine = "slurm"\n')
+    controller = RunController(Path("runs").absolute())
+    configs = [RunConfig()]
+    (first,) = controller.queue(configs, "own")
+    assert first.read_status().job == "4711_0"
+    user_file().unlink()
+    (second,) = controller.queue(configs, "own", clone_of=first)
+    assert second.read_status().job == "4712_0"
+    (slurm.parent / "bin/sbatch").unlink()
+    with pytest.raises(UserError, match="sbatch: not found"):
+        controller.queue(configs, "own", {"engine": "slurm"})
+    assert len(runs()) == 2
