@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from core.errors import UserError
-from core.evaluation.metrics import Metrics
+from core.evaluation.metrics import Curves, Metrics
 from core.evaluation.triangle_fit.fit import TriangleFits, find_edge, fit_triangles
 from core.evaluation.triangle_fit.raster import Edge
 from core.statistics.estimate import Estimate
@@ -56,6 +56,23 @@ class ShapeEvaluation:
     passed: Mask
     decile: Integers
     metrics: Metrics
+
+    @property
+    def kinds(self) -> Integers:
+        """[N], the decile of each sample that passes; -1 for the others."""
+        return np.where(self.passed, self.decile, -1)
+
+    @property
+    def curves(self) -> Curves:
+        """The share that passes, and the share of samples, in each decile."""
+        inside = [self.passed[self.decile == index] for index in range(DECILES)]
+        numbers = [float(index + 1) for index in range(DECILES)]
+        return {
+            "pass_by_decile": [float(part.mean()) if len(part) else None for part in inside],
+            "pass_by_decile.x": list(numbers),
+            "area_by_decile": [len(part) / len(self.passed) for part in inside],
+            "area_by_decile.x": list(numbers),
+        }
 
 
 @dataclass(frozen=True, eq=False)
