@@ -86,6 +86,7 @@ COMPARE: Final = (
     Command("compare.pictures", "2", "view('images')", "Show only the images"),
     Command("compare.numbers", "3", "view('numbers')", "Show only numbers and settings"),
     Command("compare.levels", "4", "view('levels')", "Show only the error by noise level and epoch"),
+    Command("compare.predicted", "p", "predicted_noise", "Show true against predicted noise, or errors", 3),
     Command("compare.why", "5", "view('why')", "Show only why runs are worse than the best"),
     Command("compare.sweep", "6", "view('sweep')", "Show only one number against one setting"),
     Command("compare.all", "0", "view('all')", "Show everything, where there is room"),

@@ -111,7 +111,7 @@ def command(
     session = EvaluationSession(heldout, seed, groups, explicit=only is not None, checkpoint=checkpoint)
     results: list[tuple[str, Evaluation]] = []
     configs: dict[str, RunConfig] = {}
-    failed = 0
+    errors: list[str] = []
     for name in files:
         evaluation = session.evaluate_file(Path(name), dataset or "", count)
         results.append((name, evaluation))
@@ -146,8 +146,9 @@ def command(
             except UserError as error:
                 if len(infos) == 1:
                     raise
-                print_error(str(error))
-                failed += 1
+                if str(error) not in errors:  # one about the options is the same for each run
+                    print_error(str(error))
+                errors.append(str(error))
                 continue
             results.append((info.directory.id, evaluation))
             config = configs[info.directory.id] = config_with_absolute_paths(info.directory.read())
@@ -164,7 +165,7 @@ def command(
                 for name, evaluation in results
             ]
         )
-    if failed:
+    if errors:
         raise click.exceptions.Exit(EXIT_USAGE)
 
 

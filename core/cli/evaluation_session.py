@@ -16,6 +16,7 @@ from core.files.sanitize import sanitize
 from core.launch.provenance import config_with_absolute_paths, run_data_dirs
 from core.runs import Evaluation, RunDirectory, add_evaluation, read_evaluations
 from core.runs.directory import DamagedStatusError
+from core.runs.predicted_noise import write_predicted_noise
 from core.runs.progress import ProgressCallback
 from core.runs.results import GROUPS
 
@@ -120,6 +121,17 @@ class EvaluationSession:
             device=self.device,
             checkpoint=self._checkpoint,
         )
+        if "noise" in groups:
+            from core.evaluation.predicted_noise import measure_predicted_noise
+
+            predicted = measure_predicted_noise(
+                run,
+                evaluator.images.heldout,
+                seed=self._seed,
+                device=self.device,
+                checkpoint=self._checkpoint,
+            )
+            write_predicted_noise(run, predicted)
         return add_evaluation(run, evaluation)
 
     def evaluator_for(self, run: RunDirectory) -> "Evaluator":

@@ -33,6 +33,9 @@ _STILL_FALLING: Final = 0.03
 """Fall of the held-out loss in the last epoch, relative to the loss, from which on training ended too early."""
 _MEMORISED: Final = 1.25
 """Ratio of the noise errors of held-out and training images from which on a network memorises."""
+_NEARLY_ALL: Final = 0.95
+"""Share of what is explained from which on a part is nearly all of it."""
+_ALL: Final = 1.0
 _SETTINGS_SHOWN: Final = 3
 _NOT_CAUSES: Final = ("recipe", "schedule.", "sample.", "train.seed", "train.checkpoint_seconds")
 """Beginnings of settings that do not change what a network learns beyond its schedule."""
@@ -62,7 +65,8 @@ class Cause:
     Attributes:
         name: what it is.
         effect: what it adds to the distance; None for copying, which no distance shows.
-        share: its share of what is explained, from 0 to 1; None where it is no part of a sum.
+        share: its share of what is explained, above 1 where other parts take away from it; None where it is no part
+            of a sum.
         text: the cause in words.
         numbers: the numbers in the text, by name.
     """
@@ -173,8 +177,7 @@ def _part(
         text = _steps_text(subject, measured, numbers)
     else:
         text = _network_text(run, best, numbers)
-    head = f"{share:.0%} of it is {_PART_WORDS[part]}" if share is not None else _PART_WORDS[part]
-    return Cause(part, effect, share, f"{head}. {text}", numbers)
+    return Cause(part, effect, share, f"{_head(part, decomposition)}. {text}", numbers)
 
 
 _PART_WORDS: Final[dict[Part, str]] = {
@@ -182,6 +185,21 @@ _PART_WORDS: Final[dict[Part, str]] = {
     "steps": "the steps of sampling",
     "network": "the network",
 }
+
+
+def _head(part: Part, decomposition: Decomposition) -> str:
+    """Say how much a part is of the whole; as an amount where several are more than all of it."""
+    words, shares = _PART_WORDS[part], decomposition.shares
+    if part not in shares:
+        return words
+    named = ranked(decomposition)
+    if len(named) > 1 and sum(shares[each] for each in named) > 1 / _NEARLY_ALL:
+        verb = "add" if part == "steps" else "adds"
+        return f"{words[0].upper()}{words[1:]} {verb} {decomposition.parts[part].value:.2f}"
+    share = round(shares[part], 2)
+    if share < _NEARLY_ALL:
+        return f"{share:.0%} of it is {words}"
+    return f"{'All' if share >= _ALL else 'Nearly all'} of it is {words}"
 
 
 def _start_text(subject: Subject, measured: Distances, numbers: dict[str, float | None]) -> str:

@@ -1,6 +1,7 @@
 """A metric against a setting: the mean of each value with its interval over seeds; torch-free."""
 
 import math
+import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -261,7 +262,10 @@ def _is_geometric(values: Sequence[float] | NDArray[np.float64]) -> bool:
     return len(ordered) == 2 or bool(ratios.std() / ratios.mean() < gaps.std() / gaps.mean())
 
 
-def _sort_key(value: Any) -> tuple[int, float, str]:
+def _sort_key(value: Any) -> tuple[int, float, list[tuple[str, float]]]:
+    """Order numbers first, then texts by their words and by the numbers in them: x^2 before x^10."""
     if _is_numeric([value]):
-        return 0, float(value), ""
-    return 1, 0.0, "" if value is None else str(value)
+        return 0, float(value), []
+    parts = re.split(r"(\d+(?:\.\d+)?)", "" if value is None else str(value))
+    numbers = [float(number) for number in parts[1::2]]
+    return 1, 0.0, list(zip(parts[::2], [*numbers, 0.0], strict=True))

@@ -33,6 +33,8 @@ from core.evaluation.triangle_fit.raster import Edge
 from core.files.sanitize import sanitize
 from core.runs import Evaluation, RunDirectory
 from core.runs.results import ClassEvaluation, DEFAULT_GROUPS, GROUPS
+from core.statistics.gaussian_sampling import MAX_DIMENSIONS
+from core.statistics.linear_denoiser import LinearDenoiser
 
 Stage = Callable[[str, str], AbstractContextManager[Progress]]
 """Opens a stage of the work, given its description and the unit of its progress."""
@@ -156,13 +158,14 @@ class Evaluator:
                 self._real_metrics[key]["copies"] = self._copy_reference.copies
         return self._real_metrics[key]
 
-    def kinds(self, samples: NDArray[np.floating]) -> NDArray[np.intp]:
+    def kinds(self, samples: NDArray[np.floating], *, silent: bool = False) -> NDArray[np.intp]:
         """Find the kind of each sample: the decile of the held-out images' areas that it belongs to.
 
         Without triangles, the deciles are of the mean brightness.
 
         Args:
             samples: [N, C, H, W] in [0, 1].
+            silent: whether to show no progress, as a thread beside others must.
 
         Returns:
             [N], 0 to 9; -1 for samples that fail the tests of shape.
@@ -174,8 +177,15 @@ class Evaluator:
         if not self.has_triangles:
             edges = np.quantile(_brightness(self.heldout), np.arange(1, DECILES) / DECILES)
             return np.searchsorted(edges, _brightness(samples))
-        found = self._shape_reference.evaluate(self._fit(samples, "fitting samples"))
-        return np.where(found.passed, found.decile, -1)
+        fits = self._fit(samples, "fitting samples", silent_stage if silent else None)
+        return self._shape_reference.evaluate(fits).kinds
+
+    def real_kinds(self, count: int) -> NDArray[np.intp]:
+        """Find the kinds of `real_sample`; their fits are kept with the data."""
+        samples = self.real_sample(count)
+        if not self.has_triangles:
+            return self.kinds(samples)
+        return self._shape_reference.evaluate(self._cached_fit(samples, "fitting real images")).kinds
 
     def real_sample(self, count: int) -> NDArray[np.float32]:
         """Return some training images in [0, 1], the same for the same seed; fewer where the set has fewer."""
@@ -197,7 +207,7 @@ class Evaluator:
         if fits is not None and "shape" in groups:
             evaluation = self._shape_reference.evaluate(fits)
             metrics |= evaluation.metrics
-            curves |= decile_curves(evaluation.passed, evaluation.decile)
+            curves |= evaluation.curves
         if fits is not None and "grey" in groups:
             metrics |= self._grey_reference.evaluate(samples, fits)
         if "distribution" in groups:
@@ -212,6 +222,12 @@ class Evaluator:
 
     def _needs_fits(self, groups: Collection[str]) -> bool:
         return self.has_triangles and not {"shape", "grey", "distribution"}.isdisjoint(groups)
+
+    @cached_property
+    def linear_denoiser(self) -> LinearDenoiser | None:
+        """The linear denoiser of the training images; None where they are too large."""
+        images = self.images.train
+        return LinearDenoiser.fit(images) if images[0].size <= MAX_DIMENSIONS else None
 
     @cached_property
     def _edge(self) -> Edge:
@@ -237,8 +253,8 @@ class Evaluator:
         fit = partial(self._fit, images, doing)
         return cached_fits(self.images.path, images, self._edge, fit)
 
-    def _fit(self, images: NDArray[np.floating], doing: str) -> TriangleFits:
-        with self.stage(doing, "images") as progress:
+    def _fit(self, images: NDArray[np.floating], doing: str, stage: Stage | None = None) -> TriangleFits:
+        with (stage or self.stage)(doing, "images") as progress:
             parts = []
             for start in range(0, len(images), _FIT_CHUNK):
                 parts.append(fit_triangles(images[start : start + _FIT_CHUNK], edge=self._edge))
@@ -329,7 +345,9 @@ def evaluate_run(
     if "noise" in groups:
         with evaluator.stage("noise errors", "images") as progress:
             images = data.heldout[: noise_error.MAX_IMAGES]
-            found = noise_error.noise_error(loaded, images, data.train, seed=seed, progress=progress)
+            found = noise_error.noise_error(
+                loaded, images, data.train, seed=seed, progress=progress, denoiser=evaluator.linear_denoiser
+            )
         metrics |= found[0]
         curves |= found[1]
     if "reconstruction" in groups:

@@ -3,7 +3,9 @@
 Noises of all ways are the same, so that differences between the ways are those of pairs.
 """
 
+from collections.abc import Callable
 from dataclasses import replace as replace_config
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -14,13 +16,17 @@ from numpy.typing import NDArray
 from core.config import RunConfig, SampleConfig
 from core.config.sampling_levels import sampling_calls, visited_timesteps
 from core.evaluation.evaluator import Evaluator, timestamp
-from core.evaluation.metrics.noise_error import noise_error
+from core.evaluation.metrics import Curves, Progress
+from core.evaluation.metrics.noise_error import LEVELS, noise_error
+from core.evaluation.parallel import run_together
 from core.evaluation.sampling import draw_samples, to_unit
 from core.evaluation.starts import make_start
 from core.runs import RunDirectory
 from core.runs.interventions import Interventions, SampleKinds, Variant
 from core.sampling_names import SAMPLERS_WITH_ETA, StartName
 from core.training.checkpoint import LoadedModel, load_model, read_checkpoint
+
+Pixels = NDArray[np.float32]
 
 FINER: Final = 3
 """Times as many network calls as the run's own sampling takes; at least `FINER_CALLS`, at most T."""
@@ -93,17 +99,9 @@ def intervene(
     }
     if (without := quiet(sample)) is not None:
         variants["quiet"] = (without, "noise")
-    drawn = _draw(loaded, evaluator, variants, count, seed)
-    with evaluator.stage("measuring noise errors", "images") as progress:
-        _, curves = noise_error(
-            loaded,
-            evaluator.images.heldout[: min(count, CURVE_IMAGES)],
-            evaluator.images.train,
-            seed=seed,
-            progress=progress,
-        )
-    real = evaluator.real_sample(count)
-    test = evaluator.copies(drawn["own"])
+    real = _reduce(evaluator.real_sample(count), evaluator.real_kinds(count))
+    drawn, own, curves = _draw(loaded, evaluator, variants, count, seed)
+    test = evaluator.copies(own)
     return Interventions(
         created=timestamp(),
         epoch=loaded.position.epoch,
@@ -115,8 +113,8 @@ def intervene(
         sampling=_sampling(loaded.config),
         steps=sampling_calls(loaded.config),
         finer_steps=finer_steps(loaded.config),
-        drawn={way: _reduce(evaluator, images) for way, images in drawn.items()},
-        real=_reduce(evaluator, real),
+        drawn=drawn,
+        real=real,
         copies=test.copies.value,
         copy_z=test.z.value,
         measure="area" if evaluator.has_triangles else "brightness",
@@ -130,26 +128,37 @@ def _draw(
     variants: dict[Variant, tuple[SampleConfig, StartName]],
     count: int,
     seed: int,
-) -> dict[Variant, NDArray[np.float32]]:
+) -> tuple[dict[Variant, SampleKinds], Pixels, Curves]:
+    """Draw and reduce the samples of all ways; return the run's own samples and its noise errors too."""
     runs = {
         way: replace_config(loaded, config=replace(loaded.config, sample=variants[way][0]))
         for way in variants
     }
-    calls = {way: sampling_calls(run.config) for way, run in runs.items()}
-    drawn: dict[Variant, NDArray[np.float32]] = {}
+    images: dict[Variant, Pixels] = {}
+    drawn: dict[Variant, SampleKinds] = {}
+    curves: Curves = {}
+
+    def draw(way: Variant, progress: Progress) -> None:
+        run = runs[way]
+        t = visited_timesteps(run.config)[0]
+        start = make_start(variants[way][1], evaluator.images, run.diffusion, t, seed=seed)
+        images[way] = to_unit(draw_samples(run, count, seed=seed, start=start, progress=progress))
+        drawn[way] = _reduce(images[way], evaluator.kinds(images[way], silent=True))
+
+    def measure(progress: Progress) -> None:
+        first = evaluator.images.heldout[: min(count, CURVE_IMAGES)]
+        denoiser = evaluator.linear_denoiser
+        train = evaluator.images.train
+        curves.update(noise_error(loaded, first, train, seed=seed, progress=progress, denoiser=denoiser)[1])
+
+    tasks: dict[str, Callable[[Progress], None]] = {way: partial(draw, way) for way in variants}
+    work: dict[str, int] = {way: sampling_calls(run.config) for way, run in runs.items()}
+    # As many batches as a way of sampling has are counted once.
+    work["errors"] = max(1, round(2 * LEVELS * min(count, CURVE_IMAGES) / count))
     with evaluator.stage("sampling in several ways", "network calls") as progress:
-        for way, run in runs.items():
-            before = sum(calls[earlier] for earlier in drawn)
-
-            def report(done: int, total: int, before: int = before, own: int = calls[way]) -> None:
-                progress(before + own * done // total, sum(calls.values()))
-
-            start = make_start(
-                variants[way][1], evaluator.images, run.diffusion, visited_timesteps(run.config)[0], seed=seed
-            )
-            drawn[way] = to_unit(draw_samples(run, count, seed=seed, start=start, progress=report))
-    return drawn
+        run_together(tasks | {"errors": measure}, work, device=loaded.device, progress=progress)
+    return {way: drawn[way] for way in variants}, images["own"], curves
 
 
-def _reduce(evaluator: Evaluator, images: NDArray[np.float32]) -> SampleKinds:
-    return SampleKinds(kinds=evaluator.kinds(images).tolist(), brightness=float(images.mean()))
+def _reduce(images: Pixels, kinds: NDArray[np.intp]) -> SampleKinds:
+    return SampleKinds(kinds=kinds.tolist(), brightness=float(images.mean()))

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from core.cli.evaluation_session import EvaluationSession
 from core.cli.main import run as run_command
 from core.config import DataConfig, ModelConfig, RunConfig, SampleConfig, ScheduleConfig
 from core.data import load_dataset
@@ -194,3 +195,15 @@ def test_starting_it_imports_neither_torch_nor_scipy() -> None:
     program = "import core.launch.jobs, sys; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert not {"torch", "scipy"} & set(done.stdout.split())
+
+
+def test_a_mistake_in_an_option_is_said_once_for_all_runs(tmp_path, monkeypatch, capsys):
+    for number in range(2):
+        make_run(tmp_path, run_id=f"run-{number}", images=False)
+
+    def refuse(*arguments: object, **options: object) -> Evaluation:
+        raise UserError("--levels-of nope: no such schedule")
+
+    monkeypatch.setattr(EvaluationSession, "evaluate_run", refuse)
+    assert run_command(["evaluate", "--all", "--runs", str(tmp_path)]) == 2
+    assert capsys.readouterr().err.count("nope") == 1

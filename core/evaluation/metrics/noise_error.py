@@ -64,6 +64,7 @@ def noise_error(
     *,
     seed: int = 0,
     progress: Progress | None = None,
+    denoiser: LinearDenoiser | None = None,
 ) -> tuple[Metrics, Curves]:
     """Measure the noise error of a run's network at its own timesteps.
 
@@ -73,6 +74,7 @@ def noise_error(
         train: uint8 [R, C, H, W], all training images; the first N are measured.
         seed: seed of the noises.
         progress: called with images passed through the network so far, and in all.
+        denoiser: linear denoiser of `train`, where it is known; otherwise it is fitted.
 
     Returns:
         Metrics, and curves over the log SNR: ``noise_error`` of held-out images, ``.train`` of training images,
@@ -110,7 +112,8 @@ def noise_error(
     curves |= _curve("noise_error.clipped", clipped)
     curves |= _difference("noise_error.over_train", raw, raw_train)
     x0, rows_known = _rows(images), _rows(known)
-    denoiser = LinearDenoiser.fit(train) if x0.shape[1] <= MAX_DIMENSIONS else None
+    if denoiser is None and x0.shape[1] <= MAX_DIMENSIONS:
+        denoiser = LinearDenoiser.fit(train)
     linear, ideal = np.empty_like(raw), []
     chosen = slice(max(_IDEAL_WORK // x0.shape[1], 16))
     train_rows = train[:IDEAL_IMAGES].reshape(-1, x0.shape[1]) / 127.5 - 1

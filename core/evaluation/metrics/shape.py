@@ -57,6 +57,23 @@ class ShapeEvaluation:
     decile: Integers
     metrics: Metrics
 
+    @property
+    def kinds(self) -> Integers:
+        """[N], the decile of each sample that passes; -1 for the others."""
+        return np.where(self.passed, self.decile, -1)
+
+    @property
+    def curves(self) -> Curves:
+        """The share that passes, and the share of samples, in each decile."""
+        inside = [self.passed[self.decile == index] for index in range(DECILES)]
+        numbers = [float(index + 1) for index in range(DECILES)]
+        return {
+            "pass_by_decile": [float(part.mean()) if len(part) else None for part in inside],
+            "pass_by_decile.x": list(numbers),
+            "area_by_decile": [len(part) / len(self.passed) for part in inside],
+            "area_by_decile.x": list(numbers),
+        }
+
 
 @dataclass(frozen=True, eq=False)
 class ShapeReference:

@@ -1,24 +1,43 @@
-"""Panel of a comparison with the noise-prediction errors of its runs: over log SNR, and over the epochs as well."""
+"""Panel of a comparison with the noise-prediction errors of its runs, or true against predicted noise of one run."""
 
 from collections.abc import Sequence
 
 from textual.app import ComposeResult
 from textual.containers import Vertical
 
+from core.runs.predicted_noise import PredictedNoise
 from core.statistics.noise_error_bins import NoiseErrorBins
 from tui.screens.compare.curve_choice import CurveChoice
 from tui.settings.series_colors import SeriesStyle
+from tui.state.predicted_noise import PredictedNoiseCache
 from tui.state.snapshot import RunSnapshot
 from tui.widgets.charts.noise_error_chart import NoiseErrorChart, NoiseErrorLine
 from tui.widgets.charts.noise_error_heatmap import HeatmapRun, NoiseErrorHeatmap
+from tui.widgets.charts.predicted_noise_chart import PredictedNoiseChart
 
 
 class NoisePanel(Vertical):
-    """Curves of one epoch above heatmaps of all epochs."""
+    """Curves of one epoch above heatmaps of all epochs; in their place true against predicted noise.
+
+    Attributes:
+        predicted: whether true against predicted noise is shown.
+        cache: what evaluations have left of the runs.
+    """
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self.predicted = False
+        self.cache = PredictedNoiseCache()
+        self._seen: tuple[PredictedNoise | None, ...] = ()
 
     def compose(self) -> ComposeResult:
         yield NoiseErrorChart(id="noise-curves")
         yield NoiseErrorHeatmap(id="noise-heatmap")
+        yield PredictedNoiseChart(id="noise-predicted")
+
+    def changed(self, runs: Sequence[RunSnapshot]) -> bool:
+        """Return whether other tables are to be shown than the last time."""
+        return self.predicted and tuple(self.cache.get(run) for run in runs) != self._seen
 
     def show(
         self,
@@ -38,6 +57,18 @@ class NoisePanel(Vertical):
             epoch: the epoch of the curves, or the last one before it; None for the latest.
         """
         ids = [run.id for run in runs]
+        for selector, is_shown in (
+            ("#noise-curves", not self.predicted),
+            ("#noise-heatmap", not self.predicted),
+            ("#noise-predicted", self.predicted),
+        ):
+            self.query_one(selector).display = is_shown
+        if self.predicted:
+            at = choice.selected_index(ids)
+            self._seen = tuple(self.cache.get(run) for run in runs)
+            name = f"{styles[at].marker} {names[ids[at]]}"
+            self.query_one(PredictedNoiseChart).show(name, styles[at].color, self._seen[at])
+            return
         drawn = [
             (run, style) for run, style in zip(runs, styles, strict=True) if choice.is_drawn(ids, run.id)
         ]

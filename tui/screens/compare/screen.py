@@ -279,6 +279,13 @@ class CompareScreen(WhyActionsMixin, SweepActionsMixin, EpochActionsMixin):
         self.chosen_view = "" if view == "all" else view
         self.update()
 
+    def action_predicted_noise(self) -> None:
+        """Show true against predicted noise of the selected run, or the errors again; elsewhere show that view."""
+        panel = self.query_one(NoisePanel)
+        panel.predicted = not panel.predicted if self.view == "levels" else True
+        self.chosen_view = "levels"
+        self.update()
+
     def action_rows(self, rows: int) -> None:
         if self.view == "numbers":
             self.query_one("#numbers").scroll_relative(y=2 * rows, animate=False)
@@ -326,6 +333,8 @@ class CompareScreen(WhyActionsMixin, SweepActionsMixin, EpochActionsMixin):
             return
         if self.view == "why":
             changed = self.why_changed()
+        elif self.view == "levels":
+            changed = self.query_one(NoisePanel).changed(self.runs)
         elif self.view in ("all", "numbers", "sweep"):
             changed = self.evaluations.refresh(self.swept_runs if self.view == "sweep" else self.runs)
         else:
@@ -358,6 +367,8 @@ def compare_hints(screen: Screen[Any], view: str, *, playing: bool) -> list[KeyH
         }
     if view in ("all", "curves", "levels"):
         words |= {"compare.band": "next run", "compare.solo": "solo", "compare.hide": "hide"}
+    if view == "levels":
+        words["compare.predicted"] = "noise"
     if view in ("all", "numbers"):
         words["compare.judge"] = "evaluate"
     if view == "why":

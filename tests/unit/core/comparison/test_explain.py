@@ -137,6 +137,23 @@ def test_a_network_that_memorises_is_named_first_even_if_its_samples_are_good() 
     assert "up to 2.5 times that of training images" in run.causes[0].text
 
 
+def test_a_part_that_others_take_away_from_is_all_of_it_in_words_and_more_in_numbers() -> None:
+    run = last(subject("best"), subject("a", {"own": 0.5, "images": 0.4, "finer": 0.4, "images+finer": 0.4}))
+    (cause,) = run.causes
+    assert cause.share is not None
+    assert cause.share > 1.1
+    assert cause.text.startswith("All of it is the network. ")
+
+
+def test_several_parts_that_are_more_than_all_of_it_are_named_by_their_amounts() -> None:
+    lower: dict[Variant, float] = {"own": 0.5, "images": 0.25, "finer": 0.75, "images+finer": 0.5}
+    run = last(subject("best"), subject("a", lower))
+    assert [cause.text.split(".")[0] for cause in run.causes] == [
+        "The network adds 0",
+        "The steps of sampling add 0",
+    ]
+
+
 def test_two_seeds_of_one_run_have_no_cause() -> None:
     run = last(subject("s0"), subject("s1", {"own": GOOD - 0.01}))
     assert run.causes == ()

@@ -54,6 +54,13 @@ def test_a_point_is_the_mean_over_seeds_with_the_interval_of_all_points_together
         assert point.score.df == score.df == 6
 
 
+def test_schedules_are_in_the_order_of_the_numbers_in_their_names(tmp_path: Path) -> None:
+    names = ("x^10", "x^2", "linear", "x^1.5", "cosine")
+    members = grid(tmp_path, *(f"schedule.name={name}" for name in names), seeds=(0,))
+    [line] = sweep(members, "schedule", "pass_rate").lines
+    assert [point.value for point in line.points] == ["cosine", "linear", "x^1.5", "x^2", "x^10"]
+
+
 def test_the_only_setting_that_differs_is_taken_and_several_are_the_users_choice(tmp_path: Path) -> None:
     members = grid(tmp_path, f"{RATE}=0.001", f"{RATE}=0.002", "schedule.name=cosine")
     assert swept_settings(members) == [RATE, "schedule.name"]
