@@ -23,12 +23,7 @@ from core.training.augmentation import augment, scale
 from core.training.budget import Budget
 from core.training.captured_step import find_capture
 from core.training.captured_training import CapturedTraining
-from core.training.checkpoint import (
-    Position,
-    Seeding,
-    load_model_weights,
-    make_diffusion,
-)
+from core.training.checkpoint import Position, Seeding, load_model_weights, make_diffusion
 from core.training.compiler import compile_options, compile_problem
 from core.training.device_images import DeviceImages
 from core.training.distributed import SingleProcess

@@ -94,7 +94,7 @@ def test_more_images_than_there_are_is_said(core, tmp_path):
 
 def test_the_recipes_are_listed(core):
     names = [recipe["name"] for recipe in json.loads(core("data", "list", "--json").stdout)]
-    assert names == ["array", "high", "low"]
+    assert names == ["array", "high", "kinds", "low"]
     assert core("data", "list").stdout.splitlines()[1].startswith("array")
 
 

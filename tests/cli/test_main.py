@@ -67,7 +67,7 @@ def test_the_version_is_that_of_the_package(core):
         (["data", "show", "hihg"], "did you mean high?"),
         (
             ["data", "show", "nosuch"],
-            "no data set called 'nosuch'; Known: array, high, low; or give a folder",
+            "no data set called 'nosuch'; Known: array, high, kinds, low; or give a folder",
         ),
         (["train", "--set", "foo.x=1"], "unknown key foo = {'x': 1}; expected one of "),
         (["train", "quik"], "did you mean quick?"),

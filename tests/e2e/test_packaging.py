@@ -14,7 +14,7 @@ import pytest
 
 from tests.support import ROOT
 
-DATA_RECIPES = {f"core/data/recipes/{name}.toml" for name in ("array", "high", "low")}
+DATA_RECIPES = {f"core/data/recipes/{name}.toml" for name in ("array", "high", "kinds", "low")}
 
 
 def build(source: Path, target: str, folder: Path) -> Path:

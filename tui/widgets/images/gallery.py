@@ -8,7 +8,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from core.files.sanitize import sanitize
 from core.imaging.sheet import Sheet
+from core.imaging.sheet_classes import sheet_classes
 from core.runs.status import State
 from tui.settings.series_colors import series_style
 from tui.state.sheet_cache import SheetCache
@@ -19,6 +21,7 @@ from tui.widgets.images.tile_size import FULL_SIZE_TILE, FULL_TILE, Tile
 Pixels = NDArray[np.uint8]
 
 MAX_CACHED_CUTS: Final = 256
+_NAMED_CLASSES: Final = 10
 
 
 class SampleGallery:
@@ -70,7 +73,7 @@ class SampleGallery:
             first = WallColumn(
                 title=f"{pointer}{style.marker} {labels[run.id]}",
                 images=self._every_nth(sheet, 0, per_run) if sheet is not None else None,
-                note=f"epoch {found[0]}" if found else "",
+                note=_note(found[0], sheet) if found else "",
                 color=style.color,
                 empty=_empty_message(run, broken=found is not None),
             )
@@ -82,17 +85,40 @@ class SampleGallery:
         return columns
 
     def _every_nth(self, sheet: Sheet, part: int, parts: int) -> Pixels:
-        """Every `parts`-th image from `part` on; the same array for the same sheet."""
+        """Every `parts`-th image from `part` on; the same array for the same sheet.
+
+        Of a sheet with classes each row of the wall is of one class.
+        """
         if parts == 1:
             return sheet.images
         key = (id(sheet), part, parts)
         kept = self._cuts.get(key)
         if kept is None or kept[0] is not sheet:
-            kept = self._cuts[key] = (sheet, sheet.images[part::parts])
+            kept = self._cuts[key] = (sheet, sheet.images[_indices(sheet, part, parts)])
         self._cuts.move_to_end(key)
         while len(self._cuts) > MAX_CACHED_CUTS:
             self._cuts.popitem(last=False)
         return kept[1]
+
+
+def _indices(sheet: Sheet, part: int, parts: int) -> slice | list[int]:
+    """The images of one of `parts` columns. Image i of a sheet is of class i mod K, and so is row i of the wall."""
+    classes = len(sheet_classes(sheet.meta))
+    if not classes:
+        return slice(part, None, parts)
+    count = len(sheet.images)
+    return [
+        index
+        for first in range(part * classes, count, parts * classes)
+        for index in range(first, min(first + classes, count))
+    ]
+
+
+def _note(epoch: int, sheet: Sheet | None) -> str:
+    names = sheet_classes(sheet.meta) if sheet is not None else ()
+    shown = ", ".join(sanitize(name) for name in names[:_NAMED_CLASSES])
+    rows = f"rows {shown}{', ...' * (len(names) > _NAMED_CLASSES)}; " if names else ""
+    return f"{rows}epoch {epoch}"
 
 
 def latest_sheet(run: RunSnapshot, epoch: int | None) -> tuple[int, Path] | None:

@@ -84,7 +84,7 @@ def test_a_set_that_was_made_with_fewer_images_is_not_the_whole_one(tmp_path: Pa
 
 def test_names_include_those_of_invalid_recipes(tmp_path: Path) -> None:
     (tmp_path / "wrong.toml").write_text("size = 0")
-    assert data_recipe_names(tmp_path) == ["array", "high", "low", "wrong"]
+    assert data_recipe_names(tmp_path) == ["array", "high", "kinds", "low", "wrong"]
     with pytest.raises(UserError):
         find_data_recipe("wrong", tmp_path)
 

@@ -15,7 +15,7 @@ def write(path: Path, text: str) -> Path:
 
 def test_the_three_data_sets_of_the_thesis_are_packaged(tmp_path: Path) -> None:
     recipes = list_data_recipes(tmp_path)
-    assert [recipe.name for recipe in recipes] == ["array", "high", "low"]
+    assert [recipe.name for recipe in recipes] == ["array", "high", "kinds", "low"]
     for recipe in recipes:
         assert (recipe.count, recipe.heldout, recipe.size) == (10_000, 2_000, 32)
         assert recipe.description
@@ -33,7 +33,13 @@ def test_a_recipe_in_the_data_folder_is_found_by_name_and_hides_a_packaged_one(t
     write(tmp_path / "high.toml", "size = 9\n")
     assert find_data_recipe("tiny", tmp_path).size == 8
     assert find_data_recipe("high", tmp_path).size == 9
-    assert [recipe.name for recipe in list_data_recipes(tmp_path)] == ["array", "high", "low", "tiny"]
+    assert [recipe.name for recipe in list_data_recipes(tmp_path)] == [
+        "array",
+        "high",
+        "kinds",
+        "low",
+        "tiny",
+    ]
     assert load_dataset("tiny", data_dir=tmp_path).train.shape == (4, 1, 8, 8)
 
 
@@ -61,7 +67,7 @@ def test_an_unknown_name_lists_the_known_ones_and_the_nearest(tmp_path: Path) ->
     with pytest.raises(UserError) as caught:
         find_data_recipe("hihg", tmp_path)
     assert str(caught.value) == (
-        "no data set called 'hihg'; did you mean high? Known: array, high, low; "
+        "no data set called 'hihg'; did you mean high? Known: array, high, kinds, low; "
         "or give a folder of images, a zip, tar, .npy, .npz or IDX file of images, or a recipe's .toml"
     )
 

@@ -159,7 +159,7 @@ def test_one_dataset_by_two_names_is_known_once(tmp_path: Path, monkeypatch: pyt
             tmp_path / "runs", "linear", state=State.FINISHED, epoch=1, index=index, dataset=dataset
         )
     known = known_datasets(snapshots(tmp_path / "runs"), ["./mine", str(tmp_path / "mine"), "other"])
-    assert known == ["array", "high", "low", "other", "./mine"]
+    assert known == ["array", "high", "kinds", "low", "other", "./mine"]
 
 
 def test_of_the_runs_on_a_dataset_the_newest_with_samples_comes_first(tmp_path: Path) -> None:
