@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from bench.baselines import training_loops
+from bench.harness.workloads import data_loader
 from core.data import ImageSet
 
 BATCH: Final = 32
@@ -94,13 +95,11 @@ def smalldiffusion_pipeline(images: ImageSet, device: torch.device) -> tuple[Ite
     resolution = next(side for side in (images.size // 2, images.size // 4, images.size) if side <= 16)
     sides = images.size, images.channels, images.channels
     model = Scaled(Unet)(*sides, ch=32, ch_mult=(1, 1, 2), attn_resolutions=(resolution,)).to(device)
-    average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(0.999))
+    average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(0.999))  # type: ignore[no-untyped-call]
     schedule = ScheduleLogLinear(sigma_min=0.01, sigma_max=20, N=800)
 
     def steps() -> Iterator[int]:
-        for _ in training_loop(
-            training_loops.data_loader(images, BATCH), model, schedule, epochs=1 << 40, lr=7e-4
-        ):
+        for _ in training_loop(data_loader(images, BATCH), model, schedule, epochs=1 << 40, lr=7e-4):
             average.update_parameters(model)
             yield BATCH
 
