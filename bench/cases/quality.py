@@ -3,7 +3,7 @@
 Ours is a training of the recipe that fills the time, from the start to the cool-down, once for each seed and time.
 Peers have no cool-down, so each trains once and is sampled at each of the times. Sampling is not training time.
 The metrics are the balanced pass rate and the area distance of `core evaluate`. Of other images than triangles, which
-``--data`` names, it is the kernel distance on features of images, with a picture of each one's samples.
+``--data`` names, it is the kernel distance on features of images, with a sheet of each one's samples.
 
 Trainings run one after another on all cores, or with ``--a-core-each`` as many at once as there are cores.
 """
@@ -66,9 +66,9 @@ Outcome = tuple[str, float, NDArray[np.float32]]
     help="Images of yours, or a data recipe, in place of --dataset: ours with recipe images, a kernel distance.",
 )
 @click.option(
-    "--pictures",
+    "--sheets",
     type=click.Path(file_okay=False, path_type=Path),
-    default=Path("quality-pictures"),
+    default=Path("quality-sheets"),
     show_default=True,
     metavar="FOLDER",
     help="With --data: a sheet of each one's samples.",
@@ -92,7 +92,7 @@ def command(
     only: tuple[str, ...],
     dataset: str,
     data: str | None,
-    pictures: Path,
+    sheets: Path,
     keep: Path | None,
     a_core_each: bool,
     device: str,
@@ -148,7 +148,7 @@ def command(
             ),
         )
     else:
-        write_samples(found, pictures)
+        write_samples(found, sheets)
         rows, real = image_rows(found, images, score), real_note(images, score)
     report_result(
         "quality",

@@ -1,4 +1,4 @@
-"""Time to quality on any images: configuration of ours, score and pictures of `bench quality --data`."""
+"""Time to quality on any images: configuration of ours, score and sheets of `bench quality --data`."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -60,7 +60,7 @@ def image_rows(found: Trained, images: ImageSet, score: Score) -> list[Row]:
 def real_note(images: ImageSet, score: Score) -> str:
     """A note with the score of training images, as many as are held out, which a perfect network would have."""
     value = score(images.train[: len(images.heldout)], images.heldout).value
-    return f"real training pictures: kernel distance {float(value):.4f}"
+    return f"real training images: kernel distance {float(value):.4f}"
 
 
 def write_samples(found: Trained, folder: Path) -> list[Path]:
