@@ -232,7 +232,6 @@ def _run(options: argparse.Namespace, words: Sequence[str]) -> int:
         draw_on_stdout()
         is_ascii = lacks_utf8(sys.stdin.fileno(), sys.stdout.fileno())
     image_mode = options.pictures or settings.pictures
-    problems = (fitted_warning, *problems) if fitted_warning else problems
     if image_mode == "truecolor":
         os.environ["COLORTERM"] = "truecolor"  # or Textual would translate them for a terminal that has fewer
     placements = None
@@ -259,6 +258,7 @@ def _run(options: argparse.Namespace, words: Sequence[str]) -> int:
         control = RunController(root, device=options.device, slots=options.slots)
         app = Dashboard(control, recipe=recipe, start=not options.no_start, exports=exports, **kept)
     app.startup_problems, app.placements, app.follower = problems, placements, follower
+    app.budget_warning = fitted_warning
     leave = exit_with_server if in_browser() else exit_with_terminal
     leave(sys.stdin.fileno())
     with (

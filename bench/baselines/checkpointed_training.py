@@ -17,13 +17,15 @@ from numpy.typing import NDArray
 from bench.harness.subprocess_training import train_in_subprocess
 
 PEER_PIPELINES: Final = ("denoising-diffusion-pytorch, own net", "diffusers, own net")
+IMAGE_PIPELINES: Final = (*PEER_PIPELINES, "smalldiffusion, own net")
+"""Those that are compared on any images."""
 
 
 class CheckpointedSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Settings of one training.
 
     Attributes:
-        name: one of `PEER_PIPELINES`.
+        name: one of `IMAGE_PIPELINES`.
         dataset: the name of the data set.
         times: seconds of training after which to sample, rising.
         count: number of samples each time.
@@ -69,7 +71,11 @@ def main() -> None:
     import torch  # the environment sets its number of threads
 
     from bench.baselines import training_loops
-    from bench.baselines.full_pipelines import denoising_diffusion_pytorch_pipeline, diffusers_pipeline
+    from bench.baselines.full_pipelines import (
+        denoising_diffusion_pytorch_pipeline,
+        diffusers_pipeline,
+        smalldiffusion_pipeline,
+    )
     from bench.harness.report import log_progress
     from bench.harness.workloads import synchronise
     from core.data import load_dataset
@@ -81,8 +87,10 @@ def main() -> None:
     images = load_dataset(settings.dataset)
     if settings.name == PEER_PIPELINES[0]:
         steps, draw = denoising_diffusion_pytorch_pipeline(images, device, out / "peer")
-    else:
+    elif settings.name == PEER_PIPELINES[1]:
         steps, draw = diffusers_pipeline(images, device)
+    else:
+        steps, draw = smalldiffusion_pipeline(images, device)
     steps = training_loops.without_output(steps)
     passed, seen, trained = 0.0, 0, []
     for index, seconds in enumerate(settings.times):

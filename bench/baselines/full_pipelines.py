@@ -1,4 +1,4 @@
-"""Peers' complete pipelines: their network, their training loop and their DDIM sampling."""
+"""Peers' complete pipelines: their network, their training loop and their sampling."""
 
 import itertools
 from collections.abc import Callable, Iterator
@@ -8,8 +8,10 @@ from typing import Final
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from bench.baselines import training_loops
+from bench.harness.workloads import data_loader
 from core.data import ImageSet
 
 BATCH: Final = 32
@@ -81,6 +83,36 @@ def diffusers_pipeline(images: ImageSet, device: torch.device) -> tuple[Iterator
         return np.concatenate(drawn)
 
     return training_loops.diffusers_loop(network, images, BATCH, device), draw
+
+
+def smalldiffusion_pipeline(images: ImageSet, device: torch.device) -> tuple[Iterator[int], Draw]:
+    """The network, schedule, EMA and sampler of smalldiffusion's example of Fashion-MNIST, half as wide (32, 32, 64).
+
+    Attention is at the first size of 16x16 or below. Images are drawn in 20 network calls, as in that example.
+    """
+    from smalldiffusion import Scaled, ScheduleLogLinear, Unet, samples, training_loop
+
+    resolution = next(side for side in (images.size // 2, images.size // 4, images.size) if side <= 16)
+    sides = images.size, images.channels, images.channels
+    model = Scaled(Unet)(*sides, ch=32, ch_mult=(1, 1, 2), attn_resolutions=(resolution,)).to(device)
+    average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(0.999))  # type: ignore[no-untyped-call]
+    schedule = ScheduleLogLinear(sigma_min=0.01, sigma_max=20, N=800)
+
+    def steps() -> Iterator[int]:
+        for _ in training_loop(data_loader(images, BATCH), model, schedule, epochs=1 << 40, lr=7e-4):
+            average.update_parameters(model)
+            yield BATCH
+
+    def draw(count: int) -> NDArray[np.float32]:
+        torch.manual_seed(0)
+        drawn = []
+        with torch.no_grad():
+            for size in _batch_sizes(count):
+                *_, x0 = samples(average.module.eval(), schedule.sample_sigmas(20), gam=1.6, batchsize=size)
+                drawn.append(((x0.cpu().numpy() + 1) / 2).clip(0, 1).astype(np.float32))
+        return np.concatenate(drawn)
+
+    return steps(), draw
 
 
 def _batch_sizes(count: int) -> list[int]:

@@ -2,7 +2,8 @@
 
 Ours is a training of the recipe that fills the time, from the start to the cool-down, once for each seed and time.
 Peers have no cool-down, so each trains once and is sampled at each of the times. Sampling is not training time.
-The metrics are the balanced pass rate and the area distance of `core evaluate`.
+The metrics are the balanced pass rate and the area distance of `core evaluate`. Of other images than triangles, which
+``--data`` names, it is the kernel distance on features of images, with a sheet of each one's samples.
 
 Trainings run one after another on all cores, or with ``--a-core-each`` as many at once as there are cores.
 """
@@ -21,8 +22,9 @@ import torch
 from numpy.typing import NDArray
 
 from bench.baselines import training_loops
-from bench.baselines.checkpointed_training import PEER_PIPELINES, train_with_checkpoints
+from bench.baselines.checkpointed_training import IMAGE_PIPELINES, PEER_PIPELINES, train_with_checkpoints
 from bench.baselines.checkpointed_training import CheckpointedSettings as Looked
+from bench.cases.quality_images import image_rows, images_config, load_score, real_note, write_samples
 from bench.harness.environment import OtherLoad, describe_machine
 from bench.harness.options import dataset_option, device_option, threads_option
 from bench.harness.report import Row, log_progress, make_row, report_result
@@ -30,11 +32,11 @@ from bench.harness.timed_training import TimedSettings, train_for_seconds
 from bench.harness.workloads import recipe_config, set_threads, with_settings
 from core.config import RunConfig
 from core.data import ImageSet, load_dataset
-from core.diffusion.models.registry import build_network
 from core.errors import UserError
 from core.evaluation.evaluator import Evaluator
 from core.evaluation.sampling import draw_samples_from, to_unit
 from core.training.checkpoint import make_diffusion
+from core.training.network import build_run_network
 from core.training.precision import memory_format
 
 OURS: Final = "ours"
@@ -54,10 +56,23 @@ Outcome = tuple[str, float, NDArray[np.float32]]
 @click.option(
     "--only",
     multiple=True,
-    type=click.Choice((OURS, *PEER_PIPELINES)),
+    type=click.Choice((OURS, *IMAGE_PIPELINES)),
     help="One of them; several times for several.",
 )
 @dataset_option
+@click.option(
+    "--data",
+    metavar="PATH",
+    help="Images of yours, or a data recipe, in place of --dataset: ours with recipe images, a kernel distance.",
+)
+@click.option(
+    "--sheets",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("quality-sheets"),
+    show_default=True,
+    metavar="FOLDER",
+    help="With --data: a sheet of each one's samples.",
+)
 @click.option(
     "--keep",
     type=click.Path(file_okay=False, path_type=Path),
@@ -76,20 +91,24 @@ def command(
     count: int,
     only: tuple[str, ...],
     dataset: str,
+    data: str | None,
+    sheets: Path,
     keep: Path | None,
     a_core_each: bool,
     device: str,
     threads: int | None,
 ) -> None:
-    """Balanced pass rate after a given time of training, ours against other libraries."""
+    """Quality of samples after a given time of training, ours against other libraries."""
     machine, where = describe_machine(training_loops.PACKAGES), torch.device(device.split("+")[0])
     used = set_threads(1 if a_core_each else threads, machine.cores)
     budgets = parse_times(times)
-    chosen = only or (OURS, *PEER_PIPELINES)
-    if set(chosen) & set(PEER_PIPELINES):
+    chosen = only or (OURS, *(PEER_PIPELINES if data is None else IMAGE_PIPELINES))
+    dataset = data or dataset
+    score = None if data is None else load_score()
+    if set(chosen) & set(IMAGE_PIPELINES):
         training_loops.require_peers(where)
     images = load_dataset(dataset)
-    evaluator = Evaluator(images)
+    configure = training_config if data is None else images_config
     with OtherLoad() as others, tempfile.TemporaryDirectory() as scratch:
         # The longest first, so that no core idles for long at the end.
         jobs: list[Callable[[], list[Outcome]]] = [
@@ -110,9 +129,7 @@ def command(
         ]
         if OURS in chosen:
             jobs += [
-                partial(
-                    train_ours, training_config(dataset, seed), seconds, count, images, device, used, keep
-                )
+                partial(train_ours, configure(dataset, seed), seconds, count, images, device, used, keep)
                 for seconds in reversed(budgets)
                 for seed in range(seeds)
             ]
@@ -121,9 +138,21 @@ def command(
     found: dict[str, list[tuple[float, NDArray[np.float32]]]] = {}
     for key, seconds, samples in outcomes:
         found.setdefault(key, []).append((seconds, samples))
+    if score is None:
+        evaluator = Evaluator(images)
+        rows, real = (
+            result_rows(found, evaluator),
+            (
+                "real pictures: balanced_pass_rate "
+                f"{evaluator.evaluate_real(count, ('shape',))['balanced_pass_rate'].value:.3f}"
+            ),
+        )
+    else:
+        write_samples(found, sheets)
+        rows, real = image_rows(found, images, score), real_note(images, score)
     report_result(
         "quality",
-        result_rows(found, evaluator),
+        rows,
         machine=machine,
         others=others.share,
         settings={
@@ -135,12 +164,11 @@ def command(
             "threads": used,
             "at once": machine.cores if a_core_each else 1,
         },
-        notes=[
-            "real pictures: balanced_pass_rate "
-            f"{evaluator.evaluate_real(count, ('shape',))['balanced_pass_rate'].value:.3f}"
-        ],
+        notes=[real],
         variant="-".join(
-            filter(None, (dataset, "" if where.type == "cpu" else where.type, "a-core-each" * a_core_each))
+            filter(
+                None, (images.name, "" if where.type == "cpu" else where.type, "a-core-each" * a_core_each)
+            )
         ),
     )
 
@@ -190,13 +218,14 @@ def train_ours(
         settings = TimedSettings(config=recipe, seconds=seconds, device=device, threads=threads, out=folder)
         outcome, weights = train_for_seconds(settings)
         where = torch.device(device.split("+")[0])
-        model = build_network(recipe.model.preset, channels=images.channels, width=recipe.model.width)
+        diffusion = make_diffusion(recipe)
+        model = build_run_network(recipe, diffusion, (images.channels, images.size, images.size))
         model.load_state_dict(torch.load(weights, map_location="cpu"))
         if keep is not None:
             keep.mkdir(parents=True, exist_ok=True)
             shutil.copy(weights, keep / f"{recipe.train.seed}-{seconds:g}.pt")
     model = model.to(device=where, memory_format=memory_format(where)).eval()  # type: ignore[call-overload]
-    diffusion = make_diffusion(recipe).to(where)
+    diffusion = diffusion.to(where)
     passed, epochs = outcome.seconds, outcome.epochs
     log_progress(f"{OURS}, seed {recipe.train.seed}: {epochs} epochs in {passed:.0f} of {seconds:g} s")
     shape = (count, images.channels, images.size, images.size)

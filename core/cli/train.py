@@ -58,7 +58,7 @@ def command(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Train the runs of a recipe, or on your own images, in the foreground or background.
+    """Train the runs of a recipe, in the foreground or background.
 
     RECIPE is quick, edm, flow, thesis, the path of a .toml file, or a folder or file of images, which is trained on
     with recipe images. Each run is a separate process that continues when this command is killed or its terminal

@@ -71,7 +71,7 @@ def test_the_version_is_that_of_the_package(core):
         ),
         (["train", "--set", "foo.x=1"], "unknown key foo = {'x': 1}; expected one of "),
         (["train", "quik"], "did you mean quick?"),
-        (["train", "holiday"], "no recipe called 'holiday'; Known: edm, flow, quick, "),
+        (["train", "holiday"], "no recipe called 'holiday'; Known: edm, flow, images, quick, "),
         (["train", "--set", "train.epohs=3"], "unknown key train.epohs = 3; did you mean train.epochs?"),
         (["train", "--set", "data.dataset=hihg"], "did you mean high?"),
         (["train", "--device", "gpu"], "expected auto, cpu, cuda, cuda:N or mps"),

@@ -87,6 +87,8 @@ class Dashboard(SettingsMixin, TourMixin, CoveredScreensMixin, App[None]):
         """Notified when the screen is entered and left; set before the app runs."""
         self.startup_problems: tuple[str, ...] = ()
         """Mistakes in the files of settings, shown once the board is open; set before the app runs."""
+        self.budget_warning = ""
+        """Warning about the budget of images that are trained on, shown likewise."""
         self.follower: Follower | None = None
         """Pulls the runs of another host into the folder while the app runs; set before the app runs."""
         self.exports = exports
@@ -210,6 +212,7 @@ class Dashboard(SettingsMixin, TourMixin, CoveredScreensMixin, App[None]):
         self.is_open = True
         for problem in self.startup_problems[:3]:
             self.notify(problem, title="settings", severity="warning", markup=False, timeout=10)
+        self._warn(self.budget_warning, "budget")
         self._warn(backlog_warning(driver_of(self)), "terminal")
 
     async def _remove_splash(self) -> None:

@@ -41,7 +41,7 @@ _PIXEL_CHANNELS: Final = 8
 
 
 class LeanPlan(NamedTuple):
-    """What depends on the size of the images: the number of added levels, and the halvings at which maps are attended.
+    """Levels for a size of images: the number of added ones, and whether the map at each halving is attended.
 
     `attended` counts from 2, the level at 1/4 of the size; the last is the coarsest.
     """
@@ -118,9 +118,12 @@ class LeanUNet(nn.Module):
         added = [_AddedLevel(middle, embedding, attention=attended) for attended in plan.attended[1:-1]]
         self.added = nn.ModuleList(added)
         self.pixels = nn.Conv2d(_PIXEL_CHANNELS + channels, channels, 3, padding=1) if seamless else None
-        last = self.pixels or self.head
-        nn.init.zeros_(last.weight)
-        nn.init.zeros_(_bias(last))
+        with torch.no_grad():  # the output starts at zero
+            self.head.weight[: 4 * channels] = 0
+            _bias(self.head)[: 4 * channels] = 0
+        if self.pixels is not None:
+            nn.init.dirac_(self.pixels.weight)
+            nn.init.zeros_(_bias(self.pixels))
         self.label_embedding = LabelEmbedding(classes, embedding) if classes else None
 
     def forward(self, x: Tensor, t: Tensor, labels: Tensor | None = None) -> Tensor:

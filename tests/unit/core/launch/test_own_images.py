@@ -1,11 +1,15 @@
 """Training on images by their path: recipe `images`, fitted to them by its rule."""
 
 import math
+import tomllib
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from core.cli.main import run as core
+from core.config import RunConfig
+from core.config.load import decode
 from core.errors import UserError
 from core.launch import own_images, step_time
 from core.launch.devices import Device, Plan
@@ -50,6 +54,20 @@ def test_a_file_of_images_is_trained_on_with_the_recipe_images(images: str) -> N
     assert (config.model.width, config.train.max_steps) == (rule.width, rule.max_steps)
     assert "32x32 in colour; lean network of width 32; up to 3,000 steps of 64 images" in found.summary
     assert not found.warning
+
+
+def test_a_dry_run_writes_the_configuration_and_says_what_was_fitted(
+    images: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert core(["train", images, "--dry-run", "--set", "train.max_steps=40"]) == 0
+    output = capsys.readouterr()
+    config = decode(tomllib.loads(output.out), RunConfig, source="stdout")
+    assert (config.recipe, config.train.max_steps, config.model.width) == ("images", 40, 32)
+    assert "40 steps are too few for new images; 3,000 take about 6 minutes here: raise train.max_steps" in (
+        output.err
+    )
+    assert not (tmp_path / "runs").exists()
 
 
 def test_what_the_user_sets_wins_and_too_few_steps_are_said_with_the_time_of_enough(images: str) -> None:
