@@ -23,12 +23,15 @@ def restoration_text(evaluation: Evaluation) -> str:
                 name,
                 _number(row.psnr, 2),
                 f"{_bound(row.psnr.low)} to {_bound(row.psnr.high)}" if row.psnr.low is not None else MISSING,
+                _number(row.pooled, 2),
                 _number(row.ssim, 3),
                 _number(row.iou, 3),
             )
         )
         tasks = row.task
-    table = format_table(("", "", "PSNR", "95% interval", "SSIM", "IoU"), lines, "llrrrr").splitlines()
+    table = format_table(
+        ("", "", "PSNR", "95% interval", "of MSE", "SSIM", "IoU"), lines, "llrrrrr"
+    ).splitlines()
     for index in reversed(breaks):
         table.insert(index + 1, "")
     return "\n".join([*table, ""])

@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from core.diffusion.gaussian import GaussianDiffusion
 from core.diffusion.interpolation import encode_ddim, slerp
 from core.diffusion.restoration.ddnm import restore_ddnm
 from core.diffusion.restoration.operators import AveragePool, Identity, Mask
@@ -12,9 +13,11 @@ from core.diffusion.restoration.pigdm import restore_pigdm
 from core.diffusion.restoration.repaint import restore_repaint
 from core.diffusion.samplers.base import SamplerOptions
 from core.diffusion.samplers.ddim import sample_ddim
-from tests.support.networks import process
+from core.schedules import make_schedule
 
-PROCESS = process(200, prediction_type="sample")
+PROCESS = GaussianDiffusion(
+    make_schedule("linear", timesteps=400, beta_start=1e-4, beta_end=0.05), prediction_type="sample"
+)
 
 
 def standard(xt, t):
@@ -60,7 +63,8 @@ def test_pigdm_leaves_what_is_missing_to_the_data_and_keeps_the_rest():
         restore_pigdm(standard, PROCESS, noise, y, Mask(known), options, sigma_y=0.01, generator=generator())
     )
     torch.testing.assert_close(found[..., :2], y[..., :2], atol=0.06, rtol=0)
-    assert found[..., 2:].std() == pytest.approx(1.0, abs=0.03)
+    # The variance of the posterior, beta_tilde, is a little too small for long steps.
+    assert found[..., 2:].std() == pytest.approx(1.0, abs=0.07)
 
 
 @pytest.mark.parametrize("eta", [0.0, 1.0])
@@ -99,14 +103,14 @@ def test_repaint_keeps_known_pixels_and_fills_in_what_belongs_to_them():
         return (states[-1].xt - y)[..., 2:].abs().mean()
 
     assert filled(5) < 0.06
-    assert filled(5) < filled(1)
+    assert filled(5) < 0.7 * filled(1)
 
 
 def test_ddim_draws_an_image_again_from_its_encoding():
     x0 = torch.randn((2, 1, 4, 4), generator=generator(3))
     options = SamplerOptions(clip="none")
     states = list(encode_ddim(standard, PROCESS, x0, options))
-    assert (states[0].timestep, states[-1].timestep, len(states)) == (-1, 199, 201)
+    assert (states[0].timestep, states[-1].timestep, len(states)) == (-1, 399, 401)
     again = last(sample_ddim(standard, PROCESS, states[-1].xt, options, generator=generator()))
     torch.testing.assert_close(again, x0, atol=0.05, rtol=0)
 

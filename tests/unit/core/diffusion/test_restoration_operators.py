@@ -68,7 +68,7 @@ def test_jpeg_is_that_of_pillow_but_for_rounding_to_levels(quality, channels):
     found = (Jpeg(quality).forward(x.float())[0].permute(1, 2, 0).numpy() + 1.0) * 127.5
     # Coefficients half way between two steps may be rounded to either, which changes their block.
     assert np.median(np.abs(found - expected)) < (0.35 if channels == 1 else 0.8)
-    assert np.abs(found - expected).max() < 12
+    assert np.abs(found - expected).max() < 20
 
 
 def test_coding_twice_changes_nothing():
