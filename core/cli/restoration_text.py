@@ -12,7 +12,9 @@ def restoration_text(evaluation: Evaluation) -> str:
     rows = restoration_rows(evaluation)
     if not rows:
         return ""
-    lines, tasks, breaks = [], "", []
+    lines: list[tuple[str, ...]] = []
+    tasks = ""
+    breaks: list[int] = []
     for row in rows:
         if row.task != tasks:
             breaks.append(len(lines))

@@ -60,11 +60,11 @@ def test_blur_is_that_of_scipy():
 def test_jpeg_is_that_of_pillow_but_for_rounding_to_levels(quality, channels):
     rng = np.random.default_rng(0)
     coarse = rng.integers(60, 196, (5, 5, channels)).astype(np.uint8)
-    picture = np.asarray(Image.fromarray(coarse.squeeze()).resize((19, 19), Image.Resampling.BICUBIC))
+    image = np.asarray(Image.fromarray(coarse.squeeze()).resize((19, 19), Image.Resampling.BICUBIC))
     buffer = io.BytesIO()
-    Image.fromarray(picture).save(buffer, "JPEG", quality=quality, subsampling=0)
+    Image.fromarray(image).save(buffer, "JPEG", quality=quality, subsampling=0)
     expected = np.asarray(Image.open(buffer), dtype=np.float64).reshape(19, 19, channels)
-    x = torch.from_numpy(picture.reshape(19, 19, channels).transpose(2, 0, 1)[None] / 127.5 - 1.0)
+    x = torch.from_numpy(image.reshape(19, 19, channels).transpose(2, 0, 1)[None] / 127.5 - 1.0)
     found = (Jpeg(quality).forward(x.float())[0].permute(1, 2, 0).numpy() + 1.0) * 127.5
     # Coefficients half way between two steps may be rounded to either, which changes their block.
     assert np.median(np.abs(found - expected)) < (0.35 if channels == 1 else 0.8)
