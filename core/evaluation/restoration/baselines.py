@@ -52,7 +52,8 @@ def _divergence(p: Numbers) -> Numbers:
     rows[..., -1, :] -= p[0, ..., -1, :]
     columns[..., :, 1:] -= p[1, ..., :, :-1]
     columns[..., :, -1] -= p[1, ..., :, -1]
-    return rows + columns
+    divergence: Numbers = rows + columns
+    return divergence
 
 
 def nearest_fill(y: Numbers, known: NDArray[np.bool_]) -> Numbers:

@@ -179,7 +179,7 @@ class RestoreScreen(RunsScreen):
             self.job = None
         self.update()
 
-    def on_canvas_painted(self, message: Canvas.Painted) -> None:
+    def on_canvas_pressed(self, message: Canvas.Pressed) -> None:
         if self.painter is not None:
             self.painter.row, self.painter.column = message.row, message.column
             self.painter.paint(missing=message.missing)
