@@ -19,7 +19,7 @@ _MOST_NOISE: Final = 10.0
 
 @dataclass(frozen=True)
 class Degradation:
-    """What was done to an image.
+    """Degradation of an image, as the options of the command line describe it.
 
     Attributes:
         masks: files, or boxes `x,y,w,h`, of missing pixels.

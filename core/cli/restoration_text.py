@@ -12,7 +12,9 @@ def restoration_text(evaluation: Evaluation) -> str:
     rows = restoration_rows(evaluation)
     if not rows:
         return ""
-    lines, tasks, breaks = [], "", []
+    lines: list[tuple[str, ...]] = []
+    tasks = ""
+    breaks: list[int] = []
     for row in rows:
         if row.task != tasks:
             breaks.append(len(lines))
@@ -23,12 +25,15 @@ def restoration_text(evaluation: Evaluation) -> str:
                 name,
                 _number(row.psnr, 2),
                 f"{_bound(row.psnr.low)} to {_bound(row.psnr.high)}" if row.psnr.low is not None else MISSING,
+                _number(row.pooled, 2),
                 _number(row.ssim, 3),
                 _number(row.iou, 3),
             )
         )
         tasks = row.task
-    table = format_table(("", "", "PSNR", "95% interval", "SSIM", "IoU"), lines, "llrrrr").splitlines()
+    table = format_table(
+        ("", "", "PSNR", "95% interval", "of MSE", "SSIM", "IoU"), lines, "llrrrrr"
+    ).splitlines()
     for index in reversed(breaks):
         table.insert(index + 1, "")
     return "\n".join([*table, ""])

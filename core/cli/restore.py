@@ -159,8 +159,8 @@ def command(
     levels = [level] * len(images)
     if noise == "auto":
         levels = [2.0 * float(one) for one in estimate_noise((y.numpy() + 1.0) / 2.0)]
-        for path, one in zip(images, levels, strict=True):
-            note(f"{sanitize(str(path))}: estimated noise {one / 2.0:.3f}")
+        for path, estimated in zip(images, levels, strict=True):
+            note(f"{sanitize(str(path))}: estimated noise {estimated / 2.0:.3f}")
     method = method or default_method(operator)
     check_method(method, operator, level)
 
@@ -197,7 +197,7 @@ def command(
         results: list[dict[str, Any]] = []
         for index, path in enumerate(images):
             one: dict[str, Any] = {
-                "picture": str(path),
+                "image": str(path),
                 "noise": levels[index] / 2.0,
                 "spread": float(spread[index]),
             }

@@ -366,13 +366,9 @@ def evaluate_run(
         from core.evaluation.metrics import restoration
 
         with evaluator.stage("restoration", "network calls") as progress:
+            images, triangles = data.heldout[: restoration.MAX_IMAGES], evaluator.has_triangles
             found = restoration.restoration(
-                loaded,
-                data.heldout[: restoration.MAX_IMAGES],
-                data.train,
-                triangles=evaluator.has_triangles,
-                seed=seed,
-                progress=progress,
+                loaded, images, data.train, triangles=triangles, seed=seed, progress=progress
             )
         metrics |= found[0]
         curves |= found[1]

@@ -62,6 +62,7 @@ _TITLES: Final = {
     "novelty": "Copies of training images",
     "likelihood": "The variational bound in bits per dimension, and its terms",
     "reconstruction": "Held-out images noised half way and denoised",
+    "restoration": "PSNR of restored held-out images, in decibels",
 }
 
 REAL_BY_DEFINITION: Final = {"balanced_pass_rate": 0.95, "pass_rate": 0.95, "grey_pass_rate": 0.95}

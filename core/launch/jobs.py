@@ -236,13 +236,13 @@ def start_restoration(
         UserError: the run cannot be written.
     """
     folder = run.path / RESTORED_FOLDER
-    picture, mask, sheet = (folder / name for name in ("image.png", "mask.png", "restored.png"))
+    source, mask, sheet = (folder / name for name in ("image.png", "mask.png", "restored.png"))
     try:
         make_folder(folder)
         sheet.unlink(missing_ok=True)
-        write_sheet(picture, image[None], columns=1)
+        write_sheet(source, image[None], columns=1)
         write_sheet(mask, (known * 255).astype(np.uint8)[None], columns=1)
-        paths = [str(path.absolute()) for path in (run.path, picture)]
+        paths = [str(path.absolute()) for path in (run.path, source)]
         options = ["--mask", str(mask.absolute()), "--out", str(sheet.absolute()), "--live"]
         options += [
             "--runs",

@@ -19,13 +19,17 @@ def curve_name(task: str, method: str) -> str:
 
 @dataclass(frozen=True)
 class RestorationRow:
-    """The numbers of a method for a task, with intervals over images; of a gain only PSNR."""
+    """The numbers of a method for a task, with intervals over images; of a gain only PSNR.
+
+    `psnr` is the mean over images, and `pooled` the PSNR of the mean squared error of all images.
+    """
 
     task: str
     method: str
     psnr: Estimate
     ssim: Estimate
     iou: Estimate
+    pooled: Estimate
 
 
 def restoration_rows(evaluation: Evaluation) -> list[RestorationRow]:
@@ -34,8 +38,8 @@ def restoration_rows(evaluation: Evaluation) -> list[RestorationRow]:
     for name, values in evaluation.curves.items():
         prefix, _, rest = name.partition(".")
         task, _, method = rest.partition(".")
-        if prefix == _PREFIX and method and len(values) in (3, 9):
-            padded = [*values, *[None] * 6]
-            found = [Estimate(*padded[start : start + 3]) for start in (0, 3, 6)]
+        if prefix == _PREFIX and method and len(values) in (3, 12):
+            padded = [*values, *[None] * 9]
+            found = [Estimate(*padded[start : start + 3]) for start in (0, 3, 6, 9)]
             rows.append(RestorationRow(task, method, *found))
     return rows

@@ -52,13 +52,15 @@ def _divergence(p: Numbers) -> Numbers:
     rows[..., -1, :] -= p[0, ..., -1, :]
     columns[..., :, 1:] -= p[1, ..., :, :-1]
     columns[..., :, -1] -= p[1, ..., :, -1]
-    return rows + columns
+    divergence: Numbers = rows + columns
+    return divergence
 
 
 def nearest_fill(y: Numbers, known: NDArray[np.bool_]) -> Numbers:
     """Fill each missing pixel with the nearest known one; `known` is [H, W]."""
     rows, columns = ndimage.distance_transform_edt(~known, return_distances=False, return_indices=True)
-    return y[..., rows, columns]
+    found: Numbers = y[..., rows, columns]
+    return found
 
 
 def biharmonic_fill(y: Numbers, known: NDArray[np.bool_]) -> Numbers:

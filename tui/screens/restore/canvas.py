@@ -27,7 +27,7 @@ class Canvas(StripWidget, can_focus=False):
     DEFAULT_CSS = "Canvas { width: auto; height: 1fr; }"
 
     @dataclass
-    class Painted(Message):
+    class Pressed(Message):
         """The mouse was pressed or dragged on a pixel."""
 
         row: int
@@ -87,7 +87,7 @@ class Canvas(StripWidget, can_focus=False):
         column = event.x // self._scale * self._stride
         height, width = self._image.shape[:2]
         if 0 <= row < height and 0 <= column < width:
-            self.post_message(self.Painted(row, column, not self._erasing))
+            self.post_message(self.Pressed(row, column, not self._erasing))
 
     _scale = 1
     _stride = 1

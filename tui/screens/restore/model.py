@@ -87,7 +87,7 @@ class MaskPainter:
         else:
             self.missing[height // 2 :] = True
 
-    def picture(self, *, cursor: bool) -> Pixels:
+    def render(self, *, cursor: bool) -> Pixels:
         """Draw the image with a pattern on missing pixels, and the pixels under the brush inverted: uint8 [H, W, 3]."""
         drawn = self.image if self.image.ndim == 3 else np.repeat(self.image[..., None], 3, axis=2)
         height, width = self.missing.shape

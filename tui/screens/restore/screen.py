@@ -131,7 +131,7 @@ class RestoreScreen(RunsScreen):
             return
         body = self.query_one("#body").size
         room = max(16, width - ANSWER_COLUMNS)
-        self.query_one(Canvas).show(self.painter.picture(cursor=True), room, body.height)
+        self.query_one(Canvas).show(self.painter.render(cursor=True), room, body.height)
         self.query_one("#answers", ImageWall).show(self._columns())
 
     def _columns(self) -> list[WallColumn]:
@@ -179,7 +179,7 @@ class RestoreScreen(RunsScreen):
             self.job = None
         self.update()
 
-    def on_canvas_painted(self, message: Canvas.Painted) -> None:
+    def on_canvas_pressed(self, message: Canvas.Pressed) -> None:
         if self.painter is not None:
             self.painter.row, self.painter.column = message.row, message.column
             self.painter.paint(missing=message.missing)
