@@ -248,6 +248,8 @@ def _added_noise(subject: Subject, measured: Distances) -> Cause | None:
         f"The noise that {sampler} adds has the wrong variance for {calls} calls: without it, with as many calls, "
         f"samples miss {quiet:.0%} instead of {own:.0%}."
     )
+    if sampler == "ddpm" and subject.config.diffusion.variance == "beta":
+        text += ' diffusion.variance = "beta_tilde" adds less.'
     return Cause("added_noise", found, None, text, {"distance": own, "quiet": quiet})
 
 

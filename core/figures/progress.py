@@ -1,13 +1,16 @@
-"""Quality over the epochs: shape metrics of the sample sheets that runs drew while training.
+"""Quality over the epochs: of the samples that were evaluated while training, or else of the sample sheets.
 
-A sheet has few images. The sheets of all seeds are pooled, and the intervals show the remaining uncertainty.
+A sheet has few images. The sheets of all seeds are pooled, and the intervals show the remaining uncertainty. Samples
+that were evaluated while training (`sample.evaluate_count`) are more, and need no data and no fits here.
 """
 
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from numpy.typing import NDArray
@@ -19,6 +22,7 @@ from core.figures.images import find_heldout_set
 from core.figures.layout import annotate_rows, mark_empty, panel_grid, set_row_ylabels
 from core.figures.style import FAINT, typeset
 from core.imaging import read_sheet
+from core.runs.monitoring import run_plateau
 from core.statistics.estimate import Estimate
 
 MAX_EPOCHS: Final = 10
@@ -35,6 +39,8 @@ Greys = NDArray[np.float32]
 def draw_progress(data: FigureData) -> tuple[Figure, str]:
     """Draw a panel for each schedule and data set: the share of samples that are triangles, epoch by epoch.
 
+    A line marks the best epoch of the first seed by its `train.monitor`, with what came after it in words.
+
     Returns:
         The figure and its caption.
 
@@ -43,15 +49,19 @@ def draw_progress(data: FigureData) -> tuple[Figure, str]:
             or are not triangles.
         UserError: a sheet is damaged.
     """
-    evaluated: dict[tuple[str, str], list[tuple[int, Estimate]]] = {}
+    recorded = {(one.dataset, one.label): rates for one in data.series if (rates := recorded_rates(one))}
+    evaluated = dict(recorded)
     missing, others = list[str](), list[str]()
     for dataset in data.datasets:
+        if all((dataset, one.label) in recorded for one in data.on(dataset)):
+            continue
         found = find_heldout_set(data, dataset)
         if found is None or found.heldout_vertices is None or found.heldout.shape[1] != 1:
             (missing if found is None else others).append(data.titles[dataset])
             continue
         heldout = found.heldout[:REFERENCE_IMAGES].astype(np.float32) / 255.0
-        evaluated |= pass_rates_by_epoch(data.on(dataset), heldout)
+        sheets = [one for one in data.on(dataset) if (dataset, one.label) not in recorded]
+        evaluated |= pass_rates_by_epoch(sheets, heldout)
     if not evaluated:
         if missing:
             names = ", ".join(missing)
@@ -79,6 +89,8 @@ def draw_progress(data: FigureData) -> tuple[Figure, str]:
             axis.vlines(epochs, lows, highs, color=style.color, alpha=0.35, linewidth=2.5)
             axis.plot(epochs, values, **{**style.line_and_marker_kwargs, "markersize": 2.8, "linewidth": 1.1})
             axis.axhline(0.95, color=FAINT, linewidth=0.7, linestyle=(0, (2, 2)))
+            first = next(one for one in data.on(dataset) if one.label == label).first
+            _mark_best_epoch(axis, first)
     axes[0, 0].set_ylim(-0.04, 1.06)
     axes[0, 0].yaxis.set_major_formatter(PercentFormatter(1.0))
     axes[0, 0].xaxis.set_major_locator(MaxNLocator(4, integer=True))
@@ -94,11 +106,50 @@ def draw_progress(data: FigureData) -> tuple[Figure, str]:
         if missing
         else ""
     )
+    sources = [
+        *(["samples evaluated while training (balanced pass rate)"] if recorded else []),
+        *(["sample sheets, evaluated by shape"] if len(evaluated) > len(recorded) else []),
+    ]
+    subject = " and ".join(sources)
     caption = (
-        "Sample sheets, evaluated by shape; 95% intervals; dotted: real images; "
-        f"{seed_count_text(shown)}, pooled.{note}"
+        f"{subject[0].upper()}{subject[1:]}; 95% intervals; dotted: real images; grey line: best epoch of the first "
+        f"seed by its train.monitor; {seed_count_text(shown)}, pooled.{note}"
     )
     return figure, caption
+
+
+def recorded_rates(series: Series) -> list[tuple[int, Estimate]]:
+    """Return the balanced pass rates that were measured while training, by epoch, as means over the seeds.
+
+    Seeds are independent, so the halves of their intervals add up as squares.
+    """
+    by_epoch: dict[int, list[Estimate]] = {}
+    for member in series.members:
+        for record in member.epochs:
+            rate = record.quality.get("balanced_pass_rate")
+            if rate is not None and rate.value is not None:
+                by_epoch.setdefault(record.epoch, []).append(rate)
+    return [(epoch, _mean(rates)) for epoch, rates in sorted(by_epoch.items())]
+
+
+def _mean(rates: Sequence[Estimate]) -> Estimate:
+    value = float(np.mean([rate.value for rate in rates]))
+    numbers = [(rate.value, rate.low, rate.high) for rate in rates if None not in (rate.low, rate.high)]
+    if len(numbers) < len(rates):
+        return Estimate(value)
+    values, lows, highs = np.array(numbers, dtype=np.float64).T
+    down, up = np.sqrt([np.sum((values - lows) ** 2), np.sum((highs - values) ** 2)]) / len(rates)
+    return Estimate(value, max(0.0, value - float(down)), min(1.0, value + float(up)))
+
+
+def _mark_best_epoch(axis: Axes, member: Member) -> None:
+    """Draw a line at the best epoch of a run, with the verdict on those after it."""
+    plateau = run_plateau(member.epochs, member.config.train.monitor)
+    if plateau is None:
+        return
+    axis.axvline(plateau.epoch, color=FAINT, linewidth=0.7, zorder=0)
+    words = "\n".join(textwrap.wrap(plateau.text, 16))
+    axis.text(0.04, 0.97, words, transform=axis.transAxes, va="top", fontsize=5.0, color=FAINT)
 
 
 def pass_rates_by_epoch(

@@ -68,7 +68,6 @@ def subject(
         dataset="high",
         count=COUNT,
         seed=0,
-        sampler="churn",
         sampling={},
         steps=10,
         finer_steps=30,
@@ -78,7 +77,7 @@ def subject(
         | curves("noise_error", error, 0.05)
         | curves("noise_error.train", ratio * error, 0.05)
         | curves("noise_error.over_train", (1 - ratio) * error, 0.05),
-        **fields,  # type: ignore[arg-type]
+        **{"sampler": "churn"} | fields,  # type: ignore[arg-type]
     )
     epochs = tuple(
         EpochRecord(
@@ -118,6 +117,13 @@ def test_too_few_steps_are_named_first() -> None:
 def test_noise_of_a_wrong_variance_is_named_before_the_steps_that_would_help_too() -> None:
     run = last(subject("best"), subject("noisy", {"own": 0.3, "images": 0.3, "quiet": 0.85}))
     assert [cause.name for cause in run.causes] == ["added_noise", "steps"]
+    assert "beta_tilde" not in run.causes[0].text  # its sampler, churn, has no variance of the process
+
+
+def test_the_variance_of_the_process_is_named_where_its_noise_is_the_fault() -> None:
+    changes: dict[Variant, float] = {"own": 0.3, "images": 0.3, "quiet": 0.85}
+    run = last(subject("best"), subject("noisy", changes, sampler="ddpm"))
+    assert 'diffusion.variance = "beta_tilde" adds less' in run.causes[0].text
 
 
 def test_a_network_that_was_trained_too_little_is_named_first() -> None:

@@ -1,7 +1,10 @@
 """Figures of what was measured: metrics with intervals, curves, and the evaluated sheets of each epoch."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from msgspec import structs
 from PIL import Image
 
 from core.comparison.formatting import sampler_text
@@ -67,6 +70,37 @@ def test_the_epochs_are_evaluated_by_the_shapes_on_their_sheets(tmp_path, monkey
     assert of_noise == 0.0
     assert of_real > 0.8
     assert caption.endswith("2 seeds each, pooled.")
+
+
+def with_rates(member, rates):
+    """The run with balanced pass rates of its first epochs, by which they are compared."""
+    epochs = [
+        structs.replace(record, quality={"balanced_pass_rate": Estimate(rate, rate - 0.03, rate + 0.04)})
+        for record, rate in zip(member.epochs, rates, strict=False)
+    ]
+    train = structs.replace(member.config.train, monitor="balanced_pass_rate")
+    file = structs.replace(member.info.file, config=structs.replace(member.config, train=train))
+    epochs += member.epochs[len(epochs) :]
+    return replace(member, info=replace(member.info, file=file), epochs=tuple(epochs))
+
+
+def test_samples_evaluated_while_training_are_drawn_instead_with_the_best_epoch_in_words(tmp_path):
+    make_run_grid(tmp_path, names=("linear",), seeds=(0, 1), images=False, epochs=6)
+    data = read_figure_data(tmp_path)
+    rates = [(0.3, 0.6, 0.3, 0.3, 0.3, 0.3), (0.3, 0.6, 0.3)]
+    members = [with_rates(*pair) for pair in zip(data.series[0].members, rates, strict=True)]
+    series = replace(data.series[0], members=tuple(members))
+    data = replace(data, series=(series,))
+    with style.house_style():
+        figure, caption = progress.draw_progress(data)
+    (panel,) = figure.axes[:1]
+    np.testing.assert_allclose(panel.lines[0].get_xydata()[:3, 1], [0.3, 0.6, 0.3])
+    assert [text.get_text().replace("\n", " ") for text in panel.texts][:1] == [
+        "no better since epoch 2, worse beyond noise"
+    ]
+    assert caption.startswith("Samples evaluated while training (balanced pass rate); 95% intervals")
+    ((_, one), *_) = progress.recorded_rates(series)
+    assert one.high == pytest.approx(0.3 + 0.04 / 2**0.5)
 
 
 def test_a_subset_of_many_epochs_includes_the_last(tmp_path):
