@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import ROOT
+from tests.support.leftovers import end_with_this_process
 from tests.support.shared_styles import share
 
 # Before torch is imported, because two processes with two threads each on two cores are many times slower.
@@ -31,6 +32,13 @@ for _name in (
     os.environ.pop(_name, None)
 
 share()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """End with this session whatever its tests start; with xdist, with each of its processes that run tests."""
+    if hasattr(config, "workerinput") or not getattr(config.option, "numprocesses", None):
+        end_with_this_process()
+
 
 Core = Callable[..., "subprocess.CompletedProcess[str]"]
 

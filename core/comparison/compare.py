@@ -231,8 +231,8 @@ def _pairs(rows: Sequence[ComparisonRow]) -> PairwiseDifferences:
         better, worse = better[is_tested], worse[is_tested]
         found = differences(scores, better, worse)
         known = ~np.isnan(found[:, 3])
-        better, worse = order[better[known]], order[worse[known]]
-        indices.append(np.stack([np.full(len(better), number, np.uint32), better, worse], axis=1))
+        pairs = [order[better[known]], order[worse[known]]]
+        indices.append(np.stack([np.full_like(pairs[0], number), *pairs], axis=1))
         values.append(found[known])
     labels = [(row.dataset, row.label) for row in rows]
     return PairwiseDifferences(labels, list(METRICS), np.concatenate(indices), np.concatenate(values))
@@ -253,7 +253,8 @@ def _numbers(sets: Sequence[Set[Hashable]]) -> NDArray[np.intp]:
 def _agree(numbers: NDArray[np.intp]) -> NDArray[np.bool_]:
     """Return which two of N sets, numbered by `_numbers`, have no two different elements together: [N, N]."""
     one, other = numbers[:, None], numbers[None, :]
-    return (one > -2) & (other > -2) & ((one == other) | (one == -1) | (other == -1))
+    agree: NDArray[np.bool_] = (one > -2) & (other > -2) & ((one == other) | (one == -1) | (other == -1))
+    return agree
 
 
 @functools.lru_cache(maxsize=1)

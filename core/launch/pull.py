@@ -159,6 +159,10 @@ class Puller:
         self._copy_files(names, self._new)
         for name in names:
             draft = self._new / name
+            status = _status(heads[name])
+            if status is not None and status.epoch and not (draft / "metrics.jsonl").exists():
+                shutil.rmtree(draft, ignore_errors=True)  # it was removed there meanwhile
+                continue
             draft.mkdir(exist_ok=True)
             for part in _HEAD:
                 _install(heads[name].path / part, draft / part)

@@ -199,6 +199,13 @@ def _reason(code: int, output: str, source: Source) -> str:
     last = sanitize((telling or lines or [f"rsync ended with code {code}"])[-1], limit=300)
     if any("change_dir" in line and "No such file or directory" in line for line in lines):
         return "there is no such folder" + (f" on {source.host}" if source.host else "")
+    if any("is your shell clean" in line for line in lines):
+        first = sanitize(lines[0], limit=100)
+        said = "" if first.startswith("protocol version mismatch") else f" ({first!r})"
+        return (
+            f"the shell of {source.host} writes text of its own{said}, which rsync cannot read; "
+            "let its ~/.bashrc write only where there is a terminal"
+        )
     if "command not found" in last or "not found" in last:
         return f"{last}; rsync must be installed there too"
     if source.host and code in _CONNECTION_CODES:

@@ -36,10 +36,8 @@ def two_sided_ps(statistics: NDArray[np.float64], df: float) -> NDArray[np.float
     """Compute `two_sided_p` of each statistic in an array, many times faster where `df` is infinite."""
     distances = np.abs(statistics)
     if math.isinf(df):
-        found = map(math.erfc, (distances / math.sqrt(2.0)).tolist())
-    else:
-        found = (two_sided_p(one, df) for one in distances.tolist())
-    return np.fromiter(found, np.float64, len(distances))
+        return np.fromiter(map(math.erfc, (distances / math.sqrt(2.0)).tolist()), np.float64, len(distances))
+    return np.array([two_sided_p(one, df) for one in distances.tolist()], np.float64)
 
 
 @functools.lru_cache(maxsize=256)

@@ -39,13 +39,18 @@ def _start_pulls(there: Path, here: Path) -> int:
     return pid
 
 
-def _check_copies(here: Path) -> None:
-    """Check that each copy is readable, and that its data are at least as new as its status."""
+def _check_copies(here: Path, *, same_attempt: bool) -> None:
+    """Check that each copy is readable, and that its data are at least as new as its status.
+
+    The data may be of a later attempt than the status, and then have fewer epochs: those before its checkpoint.
+    """
     for info in RunStore(here).scan().infos if here.exists() else []:
         run, epoch = info.directory, info.status.epoch
         if run.id == "old":
             continue
         tiny.check_files(run)
+        if not same_attempt:
+            continue
         tail = MetricsTail(run.metrics_file)
         tail.poll()
         assert len(tail.epochs) >= epoch, f"{len(tail.epochs)} epochs, and the status has {epoch}"
@@ -73,7 +78,7 @@ def _pull_while_training(
                 tiny.resume(run)
                 worker = tiny.start(run)
             disturb(pulls, here)
-            _check_copies(here)
+            _check_copies(here, same_attempt=not kill_worker)
             with contextlib.suppress(ChildProcessError):
                 if os.waitpid(pulls, os.WNOHANG)[0]:
                     pulls = _start_pulls(run.path.parent, here)

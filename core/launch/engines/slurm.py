@@ -49,9 +49,14 @@ class SlurmEngine:
             size = slurm.max_array_size() * self._config.runs_per_job
             for start in range(0, len(runs), size):
                 ids += self._submit_array(runs[start : start + size])
-        except BaseException:
-            if ids:
+        except BaseException as error:
+            try:
                 slurm.cancel_jobs(ids)
+            except slurm.SlurmError as other:
+                arrays = " ".join(dict.fromkeys(name.partition("_")[0] for name in ids))
+                raise UserError(
+                    f"{error}; cancel what was submitted by: scancel {arrays} ({other})"
+                ) from error
             raise
         return ids
 

@@ -17,6 +17,7 @@ TIMEOUT: Final = 30.0
 DEFAULT_MAX_ARRAY: Final = 1001
 _WORDS_PER_CALL: Final = 400
 _ID: Final = re.compile(r"\d+(_\d+)?")
+_LINE: Final = re.compile(r"\d[^|]*\|[A-Z_]+\|")
 _PENDING: Final = ("PENDING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT", "RESV_DEL_HOLD")
 
 
@@ -97,7 +98,7 @@ def find_jobs(ids: Sequence[str], *, timeout: float = TIMEOUT) -> dict[str, Job]
     """Look up jobs of arrays with one squeue; those that have ended are left out.
 
     Raises:
-        SlurmError: Slurm does not answer.
+        SlurmError: Slurm does not answer, or with something else than jobs.
     """
     wanted = {one for one in ids if _ID.fullmatch(one)}
     arrays = sorted({one.partition("_")[0] for one in wanted})
@@ -110,9 +111,12 @@ def find_jobs(ids: Sequence[str], *, timeout: float = TIMEOUT) -> dict[str, Job]
         if "Invalid job id" in str(error):  # all of them have ended, and Slurm has forgotten them
             return {}
         raise
+    lines = [line.strip() for line in lines if line.strip()]
+    if lines and not any(map(_LINE.match, lines)):  # otherwise all jobs would seem to have ended
+        raise SlurmError(f"squeue: expected jobs, got {sanitize(lines[0])[:80]!r}")
     jobs = {}
     for line in lines:
-        name, _, rest = line.strip().partition("|")
+        name, _, rest = line.partition("|")
         state, _, reason = rest.partition("|")
         if name in wanted:
             pending = state in _PENDING

@@ -14,7 +14,7 @@ from core.launch import control
 from core.launch.engines.registry import open_engine
 from core.launch.engines.settings import launch_provenance, stored_settings
 from core.launch.queue import ensure_runner
-from core.runs.directory import RunBusyError, RunDirectory
+from core.runs.directory import RunDirectory
 from core.runs.status import State, Status
 from core.runs.store import RunStore
 
@@ -102,7 +102,10 @@ def _write_job(run: RunDirectory, engine: str, job: str) -> None:
             status = run.read_status()
             if status.state is State.QUEUED and status.engine == engine:
                 run.write_status(msgspec.structs.replace(status, job=job), fsync=False)
-    except (RunBusyError, UserError):
+    except (
+        UserError,
+        OSError,
+    ):  # its worker has it, or the disk is full; the job starts the run nevertheless
         pass
 
 

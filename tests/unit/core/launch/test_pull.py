@@ -1,6 +1,7 @@
 """Pulling of runs: only what changed, consistent at every instant, and nothing of this machine is touched."""
 
 import os
+import shutil
 import time
 from pathlib import Path
 
@@ -177,6 +178,39 @@ def test_errors_of_ssh_and_of_the_folder_are_one_line(
         puller("cluster:/x", tmp_path / "here").pull()
     with pytest.raises(UserError, match="is this runs folder itself"):
         puller(tmp_path / "here", tmp_path / "here")
+
+
+@needs_rsync
+def test_a_shell_that_greets_is_named_as_what_is_wrong(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remote_run(tmp_path / "there", "old")
+    fake_ssh(tmp_path / "bin", monkeypatch)
+    script = (tmp_path / "bin/ssh").read_text()
+    (tmp_path / "bin/ssh").write_text(script.replace("exec sh", "echo Welcome to cluster 7\nexec sh"))
+    with pytest.raises(UserError, match="the shell of h writes text of its own") as refused:
+        puller(f"h:{tmp_path}/there", tmp_path / "here").pull()
+    assert "\n" not in str(refused.value)
+
+
+@needs_rsync
+def test_a_run_that_is_removed_while_it_is_copied_for_the_first_time_does_not_appear(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there, here = tmp_path / "there", tmp_path / "here"
+    remote_run(there, "kept")
+    removed, copied = remote_run(there, "removed"), Rsync.copy
+
+    def copy(self: Rsync, target: Path, *options: str, partly: bool = False) -> None:
+        if target.name == "new":
+            shutil.rmtree(removed.path)
+        copied(self, target, *options, partly=partly)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Rsync, "copy", copy)
+        assert [run.id for run in puller(there, here).pull().new] == ["kept"]
+    assert puller(there, here).pull().notes == ()
+    assert [info.id for info in RunStore(here).infos()] == ["kept"]
 
 
 @needs_rsync

@@ -281,3 +281,55 @@ def test_the_dashboard_queues_as_the_users_file_says_and_clones_as_the_run_says(
     with pytest.raises(UserError, match="sbatch: not found"):
         controller.queue(configs, "own", {"engine": "slurm"})
     assert len(runs()) == 2
+
+
+def test_rubbish_of_squeue_is_no_news_of_jobs_so_nothing_is_submitted_twice(
+    slurm: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train(2, "--launch", "slurm")
+    (tmp_path / "cluster/bin/squeue").write_text("#!/bin/sh\necho '<html>\033[31mbusy</html>'\n")
+    capsys.readouterr()
+    assert core(["runs", "list"]) == 0
+    listed = capsys.readouterr()
+    assert "not in its queue" not in listed.out
+    assert "squeue: expected jobs, got '<html>" in listed.err
+    assert core(["runs", "start", "--all"]) == 2
+    assert jobs_of(runs()) == jobs(slurm) == ["4711_0", "4711_1"]
+
+
+def test_a_refusal_halfway_cancels_the_arrays_before_it_or_says_what_to_cancel(
+    slurm: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (slurm / "max_array").write_text("1")
+    program = tmp_path / "cluster/bin/sbatch"
+    accept = program.read_text()
+    once = tmp_path / "once"
+    program.write_text(
+        f"#!/bin/sh\nif [ -e {once} ]; then echo 'sbatch: error: limit reached' >&2; exit 1; fi\n"
+        f"touch {once}\n{accept.partition(chr(10))[2]}"
+    )
+    assert train(2, "--launch", "slurm") == 2
+    assert "error: sbatch: limit reached\n" in capsys.readouterr().err
+    assert jobs(slurm) == []
+    once.unlink()
+    (tmp_path / "cluster/bin/scancel").write_text("#!/bin/sh\necho 'scancel: error: timed out' >&2; exit 1\n")
+    assert core(["runs", "start", "--all"]) == 2
+    assert (
+        "error: sbatch: limit reached; cancel what was submitted by: scancel 4711 (scancel: timed out)"
+        in capsys.readouterr().err
+    )
+
+
+def test_a_disk_that_is_full_when_jobs_are_noted_loses_no_submission(
+    slurm: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train(1, "--no-start", "--launch", "slurm")
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RunDirectory, "write_status", full)
+        assert engines.start(runs()) == ["slurm 4711: 1 run submitted"]
+    assert jobs_of(runs()) == [""]
+    assert jobs(slurm) == ["4711_0"]
