@@ -75,5 +75,5 @@ def test_a_table_without_images_or_without_pyarrow_is_refused_in_one_line(
     with pytest.raises(UserError, match=r"not a file of images that can be read"):
         load_dataset(str(path), data_dir=tmp_path / "data")
     parquet.write_table(pyarrow.table({"text": ["words"]}), path)
-    with pytest.raises(UserError, match="expected a column image .*; its columns: text"):
+    with pytest.raises(UserError, match=r"expected a column image .*; its columns: text"):
         load_dataset(str(path), data_dir=tmp_path / "data")
