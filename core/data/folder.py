@@ -5,6 +5,7 @@ import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -23,8 +24,9 @@ from core.data.decode import (
     readable_formats,
     unreadable_format,
 )
-from core.data.recipe import is_archive, is_array_file
+from core.data.recipe import is_archive, is_array_file, is_table_file
 from core.data.splitting import path_hash
+from core.data.table_file import list_rows, read_row, read_rows
 from core.data.walk import OUTPUTS, is_output, is_output_content, walk_files
 from core.errors import UserError
 
@@ -72,6 +74,8 @@ def list_folder(folder: Path, *, leave_out: Path) -> Listing:
     if is_array_file(folder):
         listed = sorted(list_images(folder), key=lambda image: path_hash(image[0]))
         return Listing(listed, {})
+    if is_table_file(folder):
+        return Listing(sorted(list_rows(folder), key=lambda image: path_hash(image[0])), {})
     left_out: Counter[str] = Counter()
     found = []
     if is_archive(folder):
@@ -113,6 +117,9 @@ def read_entries(source: Path, names: Sequence[str]) -> Iterator[Entry]:
     if is_archive(source) and open_archive(source).is_sequential:
         for name, content in read_in_order(source, names):
             yield Entry(name, content)
+    elif is_table_file(source):
+        for name, content in read_rows(source, names):
+            yield Entry(name, content)
     else:
         yield from map(Entry, names)
 
@@ -135,8 +142,9 @@ def decode_entry(
     """
     if is_array_file(source):
         return decode_from_array(source, entry.name, size, reading)
-    if is_archive(source):
-        content = read_member(source, entry.name, following) if entry.content is None else entry.content
+    if is_archive(source) or is_table_file(source):
+        read = partial(read_member, following=following) if is_archive(source) else read_row
+        content = read(source, entry.name) if entry.content is None else entry.content
         if is_output_content(io.BytesIO(content)):
             raise NotAnImageError(OUTPUTS)
         return decode_bytes(content, size, reading)

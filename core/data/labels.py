@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.data.array_file import open_images
-from core.data.recipe import DataRecipe, is_array_file
+from core.data.recipe import DataRecipe, is_array_file, is_table_file
+from core.data.table_file import read_classes
 from core.errors import UserError
 from core.files.untrusted import NPZ_ERRORS, open_regular, read_npy
 
@@ -58,6 +59,8 @@ def read_labels(source: Path, names: Sequence[str]) -> Labels:
     Raises:
         UserError: the source has no labels, or they do not fit its images.
     """
+    if is_table_file(source):
+        return _of_table(source, names)
     if not is_array_file(source):
         return _by_folder(source, names)
     path = label_file(source)
@@ -114,6 +117,20 @@ def label_stamp(source: Path) -> str:
         return ""
     status = path.stat()
     return f"{status.st_size}:{status.st_mtime_ns}"
+
+
+def _of_table(source: Path, names: Sequence[str]) -> Labels:
+    found = read_classes(source)
+    if found is None:
+        raise UserError(
+            f"{source}: it has no labels; expected a column label with a whole number in each row"
+        )
+    values, classes = found
+    if not classes or not 0 <= values.min() <= values.max() < len(classes):
+        present, values = np.unique(values, return_inverse=True)
+        classes = tuple(str(value) for value in present.tolist())
+    numbers = np.array([int(name) for name in names], np.int64)
+    return Labels(_checked(source, list(classes)), values.astype(np.int64)[numbers])
 
 
 def _by_folder(source: Path, names: Sequence[str]) -> Labels:

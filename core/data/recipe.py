@@ -19,7 +19,7 @@ ARCHIVE_SUFFIXES: Final = (
     ".zip",
     *(".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz"),
 )
-FILES_OF_IMAGES: Final = "a zip, tar, .npy, .npz or IDX file of images"
+FILES_OF_IMAGES: Final = "a zip, tar, .npy, .npz, IDX, parquet or arrow file of images"
 DEFAULT_SIZE: Final = 32
 MAX_OWN_SIZE: Final = 64
 """Pixels per side of the largest images that keep their own size without being asked."""
@@ -65,8 +65,8 @@ class DataRecipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     quality: Annotated[int, Meta(ge=1, le=100)] = 75
     """JPEG quality."""
     path: str | None = None
-    """For `kind = "folder"`: the folder, or a zip, tar, `.npy`, `.npz` or IDX file of images; a relative path starts at
-    the recipe's file."""
+    """For `kind = "folder"`: the folder, or a zip, tar, `.npy`, `.npz`, IDX, parquet or arrow file of images; a
+    relative path starts at the recipe's file."""
     labels: Literal["angles"] | None = None
     """For `kind = "triangles"`: `angles` draws acute, right and obtuse triangles equally often, labelled so."""
     augment: Literal["none", "flips", "dihedral"] | None = None
@@ -174,8 +174,13 @@ def is_archive(path: Path) -> bool:
 
 
 def is_file_of_images(path: Path) -> bool:
-    """Return whether a path is a file whose name is that of a file of many images, of arrays or an archive."""
-    return is_array_file(path) or is_archive(path)
+    """Return whether a path is a file whose name is that of a file of many images: arrays, an archive, or a table."""
+    return is_array_file(path) or is_archive(path) or is_table_file(path)
+
+
+def is_table_file(path: Path) -> bool:
+    """Return whether a path is a file whose name is that of a parquet or Arrow file."""
+    return path.name.lower().endswith((".parquet", ".arrow")) and path.is_file()
 
 
 def hidden_folder_note(name: str, data_dir: Path | None = None) -> str:

@@ -78,7 +78,7 @@ def test_more_images_than_there_are_is_said(core, tmp_path):
     folder = tmp_path / "mine"
     folder.mkdir()
     for index in range(6):
-        noise = np.random.default_rng(index).integers(0, 256, (8, 8), dtype=np.uint8)
+        noise = np.random.default_rng(index).integers(0, 256, (32, 32), dtype=np.uint8)
         Image.fromarray(noise).save(folder / f"{index}.png")
     done = core("data", "make", "mine", "--count", "999", "--json")
     found = json.loads(done.stdout)

@@ -57,7 +57,9 @@ class PickerRequest:
     def is_listed(self, path: Path) -> bool:
         """Return whether a file is listed; images are always, because they show the contents of a folder."""
         suffix = path.suffix.lower()
-        return suffix in IMAGE_SUFFIXES or (self.folders and (suffix == RECIPE_SUFFIX or is_file_of_images(path)))
+        return suffix in IMAGE_SUFFIXES or (
+            self.folders and (suffix == RECIPE_SUFFIX or is_file_of_images(path))
+        )
 
     def problem(self, path: Path) -> str:
         """The reason why a path cannot be chosen; empty if it can."""

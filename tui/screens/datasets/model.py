@@ -86,6 +86,11 @@ class DatasetBrowser:
         return len(self.preview.splits[True].images) >= MIN_HELDOUT
 
     @property
+    def has_triangles(self) -> bool:
+        """False if the images are known to be no triangles but the user's own."""
+        return self.preview is None or self.preview.recipe.kind == "triangles"
+
+    @property
     def split(self) -> Split | None:
         """The split that is shown; None until it is loaded."""
         return self.preview.splits[self.heldout] if self.preview is not None else None
@@ -181,7 +186,8 @@ def scaled(image: Pixels, size: int) -> Pixels:
 
 def _image_tile(side: BrowserSide, index: int, image: Pixels) -> WallColumn:
     share = grey_share_per_image(np.asarray(side.images[index : index + 1]))[0]
-    return WallColumn(f"{index + 1}", image[None], f"grey {share:.1%}", side.color)
+    text = f"grey {share:.1%}" if image.shape[-1] == 1 else ""  # a share of greys says nothing about colours
+    return WallColumn(f"{index + 1}", image[None], text, side.color)
 
 
 def _triangle_tiles(

@@ -25,6 +25,12 @@ from tui.state.snapshot import RunSnapshot
 Pixels = NDArray[np.uint8]
 
 PREVIEW_TRIANGLES: Final = 256
+FIT_TEXTS: Final = {
+    "crop": "cut square and resized",
+    "pad": "padded and resized",
+    "squash": "squashed to squares",
+    "tiles": "cut into tiles",
+}
 PREVIEW_FILES: Final = 64
 """The number of images that are made or read for the preview of a dataset that has not been built."""
 COUNTED_IMAGES: Final = 512
@@ -113,7 +119,7 @@ def preview_text(preview: DatasetPreview) -> str:
     size = f"{images.shape[2]} x {images.shape[1]}, {'grey' if images.ndim == 3 else 'colour'}"
     origin = f"seed {recipe.seed}; {rendering_text(recipe)}"
     if recipe.kind == "folder":
-        origin = f"from {sanitize(recipe.path or '')}, cut square and resized"
+        origin = f"from {sanitize(recipe.path or '')}, {FIT_TEXTS[recipe.fit]}"
     sentences = [f"{counts[0].upper()}{counts[1:]}; {where}.", f"{size}, {origin}."]
     sentences += [sanitize(recipe.description)] if recipe.description else []
     sentences += [f"{hidden}."] if (hidden := sanitize(hidden_folder_note(preview.name))) else []

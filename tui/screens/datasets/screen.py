@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from tui.export.item import ExportItem
 
 VIEWS: Final = ("images", "triangles", "greys")
+NO_TRIANGLES: Final = "triangles are fitted only to sets of triangles"
 FACTS_LINES: Final = (2, 3)
 """Lines of the description, below and from `MIN_HEIGHT_FOR_DETAILS`."""
 MIN_HEIGHT_FOR_DETAILS: Final = 30
@@ -150,7 +151,8 @@ class DatasetsScreen(DatasetChoice, LiveScreen[list[RunConfig] | None]):
             title += f" {self.browser.first + 1}-{last}{total}"
         grey = percent(side.greys.not_black_or_white)
         bold = f"bold {side.color}" if side.color else "bold"
-        text = Content.assemble((title, bold), (f" · grey {grey}", "$text-muted"))
+        is_colour = side.images.shape[-1] == 3
+        text = Content.assemble((title, bold), ("" if is_colour else f" · grey {grey}", "$text-muted"))
         update_static(line, text.truncate(self._side_width, ellipsis=True))
 
     def _tiles(self, side: BrowserSide) -> list[WallColumn]:
@@ -224,13 +226,18 @@ class DatasetsScreen(DatasetChoice, LiveScreen[list[RunConfig] | None]):
         self.dismiss(None)
 
     def action_view(self, view: str) -> None:
+        if view == "triangles" and not self.browser.has_triangles:
+            self.notify(NO_TRIANGLES)
+            return
         self.view = view
         if view == "triangles" and not self.is_fitting:
             self._fit_shown_images()
         self.update()
 
     def action_next_view(self) -> None:
-        self.action_view(VIEWS[(VIEWS.index(self.view) + 1) % len(VIEWS)])
+        views = [view for view in VIEWS if view != "triangles" or self.browser.has_triangles]
+        index = views.index(self.view) if self.view in views else -1
+        self.action_view(views[(index + 1) % len(views)])
 
     def action_rows(self, rows: int) -> None:
         real = self.browser.real()
@@ -269,6 +276,9 @@ class DatasetsScreen(DatasetChoice, LiveScreen[list[RunConfig] | None]):
 
     def action_fit(self) -> None:
         """Fit triangles to images that have none yet, and show them."""
+        if not self.browser.has_triangles:
+            self.notify(NO_TRIANGLES)
+            return
         self.view = "triangles"
         if not self.is_fitting and not self._fit_shown_images():
             self.notify("all of these images have triangles")

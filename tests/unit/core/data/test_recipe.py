@@ -68,7 +68,7 @@ def test_an_unknown_name_lists_the_known_ones_and_the_nearest(tmp_path: Path) ->
         find_data_recipe("hihg", tmp_path)
     assert str(caught.value) == (
         "no data set called 'hihg'; did you mean high? Known: array, high, kinds, low; "
-        "or give a folder of images, a zip, tar, .npy, .npz or IDX file of images, or a recipe's .toml"
+        "or give a folder of images, a zip, tar, .npy, .npz, IDX, parquet or arrow file of images, or a recipe's .toml"
     )
 
 
