@@ -94,7 +94,7 @@ class EvaluationSession:
         self, run: RunDirectory, count: int, sampling: SamplingOverrides, *, only_new: bool
     ) -> Evaluation:
         """Evaluate a run and store the result with it; with `only_new`, return a stored one if it matches."""
-        from core.evaluation.evaluator import evaluate_run, plan_evaluation
+        from core.evaluation.run_evaluation import evaluate_run, plan_evaluation
 
         _config, evaluator = run.read().config, self.evaluator_for(run)
         groups = self._applicable_groups(evaluator)
@@ -157,9 +157,13 @@ class EvaluationSession:
                 note(
                     f"{name}: {self._heldout:,} held-out images were asked for; there are {len(images.heldout):,}"
                 )
-            self._evaluators[key] = Evaluator(
-                images, heldout=self._heldout, seed=self._seed, stage=self._stage
-            )
+            evaluator = Evaluator(images, heldout=self._heldout, seed=self._seed, stage=self._stage)
+            if not (evaluator.has_triangles or self._explicit):
+                note(
+                    f"{sanitize(images.name)}: shape and grey are left out, because they are for triangles; "
+                    "samples are compared with held-out images by features"
+                )
+            self._evaluators[key] = evaluator
         return self._evaluators[key]
 
     @contextlib.contextmanager
@@ -176,8 +180,9 @@ class EvaluationSession:
             yield report
 
     def _applicable_groups(self, evaluator: "Evaluator") -> tuple[str, ...]:
-        missing = [group for group in self._groups if group not in evaluator.groups]
-        if missing and self._explicit:
+        if not self._explicit:
+            return evaluator.default_groups
+        if missing := [group for group in self._groups if group not in evaluator.groups]:
             raise UserError(
                 f"--only {', '.join(missing)}: {evaluator.images.name} does not show grey triangles; expected some of "
                 f"{', '.join(evaluator.groups)}"

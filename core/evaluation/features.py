@@ -20,8 +20,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from core.statistics.estimate import Estimate
-from core.statistics.kernel_distance import Standardisation, kernel_distance
+from core.statistics.kernel_distance import kernel_distance
 from core.statistics.nearest import LEVELS
+from core.statistics.whitening import Whitening
 
 Features = NDArray[np.float32]
 
@@ -70,7 +71,7 @@ def image_features(images: NDArray[Any], progress: Callable[[int, int], None] | 
     return np.concatenate(parts) if parts else np.empty((0, 0), np.float32)
 
 
-def score(samples: NDArray[Any], real: NDArray[Any]) -> Estimate:
+def score(samples: NDArray[Any], real: NDArray[Any], fit: NDArray[Any] | None = None) -> Estimate:
     """Estimate the kernel distance of samples from real images in the space of `image_features`; lower is better.
 
     It is an unbiased squared distance. So it is about 0, and below it half the time, for images like the real ones.
@@ -78,14 +79,16 @@ def score(samples: NDArray[Any], real: NDArray[Any]) -> Estimate:
     Args:
         samples: [N, C, H, W], N >= 3, uint8, or floats in [0, 1].
         real: [M, C, H, W], M >= 3, likewise: images that were not trained on.
+        fit: [R, C, H, W], likewise: real images by which features are whitened, such as training images. None takes
+            `real`, which lowers all distances a little.
 
     Returns:
-        The distance with its 95% interval over the choice of both. Features are standardised by the real images, so
-        that distances of different data are no more comparable than their difficulties are.
+        The distance with its 95% interval over the choice of both. The scale is that of the real images, so distances
+        from other real images, or with another `fit`, are not comparable.
     """
     features = image_features(real)
-    scale = Standardisation.from_rows(features)
-    return kernel_distance(scale(image_features(samples)), scale(features))
+    whiten = Whitening.from_rows(features if fit is None else image_features(fit))
+    return kernel_distance(whiten(image_features(samples)), whiten(features))
 
 
 @cache

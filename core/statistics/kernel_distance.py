@@ -1,9 +1,8 @@
 """Kernel distance between features of samples and of real images, with its interval.
 
-Letters of shapes: n samples, m real images, D features.
+Letters of shapes: n samples, m real images, D features of each.
 """
 
-from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -16,38 +15,13 @@ Numbers = NDArray[np.float64]
 
 DEGREE: Final = 3
 """Degree of the polynomial kernel."""
-_SMALLEST_SPREAD: Final = 1e-3
-
-
-@dataclass(frozen=True, eq=False)
-class Standardisation:
-    """Shift and scale with which features of real images have mean 0 and standard deviation 1.
-
-    Attributes:
-        mean: [D].
-        spread: [D], above 0: at least a thousandth of the mean spread, for features that hardly vary.
-    """
-
-    mean: Numbers
-    spread: Numbers
-
-    @classmethod
-    def from_rows(cls, rows: NDArray[np.floating]) -> "Standardisation":
-        """Measure real images, [m, D]."""
-        spread = rows.std(0, dtype=np.float64)
-        return cls(rows.mean(0, dtype=np.float64), spread + _SMALLEST_SPREAD * spread.mean() + 1e-9)
-
-    def __call__(self, rows: NDArray[np.floating]) -> Numbers:
-        """Standardise features, [n, D]."""
-        standard: Numbers = (rows - self.mean) / self.spread
-        return standard
 
 
 def kernel_distance(x: Numbers, y: Numbers) -> Estimate:
     """Estimate the squared maximum mean discrepancy of the kernel (x.y / D + 1)^3 without bias, as KID does.
 
     Args:
-        x: [n, D], standardised.
+        x: [n, D], with about unit spread, see `Whitening`.
         y: [m, D], likewise.
 
     Returns:

@@ -73,7 +73,8 @@ class CopyReference:
         if not len(train):
             raise UserError("expected training images, got none: samples cannot be compared with them")
         self._shape = train.shape[1:]
-        self._train = as_rows(train)
+        # Images of uint8 stay as they are on disk: the set as floats would take four times its size.
+        self._train = train.reshape(len(train), -1) if train.dtype == np.uint8 else as_rows(train)
         new = self._rows("held-out images", heldout)
         self._reference = new[1::2]
         _, distances = nearest(new, self._train, 2)
