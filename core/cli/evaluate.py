@@ -30,9 +30,9 @@ from core.config import RunConfig, SamplingOverrides
 from core.errors import EXIT_USAGE, UserError
 from core.files.sanitize import sanitize
 from core.launch.provenance import config_with_absolute_paths
-from core.runs import METRICS, Evaluation, RunStore
+from core.runs import Evaluation, RunStore
 from core.runs.progress import reporting_evaluation
-from core.runs.results import GROUPS
+from core.runs.results import GROUPS, better_direction
 
 DEFAULT_COUNT = 500
 
@@ -64,7 +64,9 @@ DEFAULT_COUNT = 500
 @sampling_options("Network calls per image; by default, the run's own.")
 @click.option("--seed", type=SEED, default=0, show_default=True, metavar="N")
 @click.option(
-    "--only", metavar="GROUP,...", help=f"Groups of metrics, of {', '.join(GROUPS)}; by default, all."
+    "--only",
+    metavar="GROUP,...",
+    help=f"Groups of metrics, of {', '.join(GROUPS)}; by default, all for the data.",
 )
 @click.option(
     "--cross", is_flag=True, help="Sample each run at the levels of each run's schedule: a table of shapes."
@@ -223,7 +225,7 @@ def _evaluation_text(name: str, evaluation: Evaluation) -> str:
                     value_text(metric, estimate),
                     interval_text(metric, estimate),
                     value_text(metric, evaluation.real.get(metric)),
-                    METRICS[metric].better or MISSING,
+                    better_direction(metric, evaluation.metrics) or MISSING,
                 )
             )
     table = format_table(("", "value", "95% interval", "real data", "better"), rows, "lrrrl").splitlines()

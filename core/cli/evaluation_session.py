@@ -119,7 +119,12 @@ class EvaluationSession:
             groups=groups,
             device=self.device,
             checkpoint=self._checkpoint,
+            nearest=None if evaluator.has_triangles else run.nearest_sheet,
         )
+        if not evaluator.has_triangles and "novelty" in groups:
+            note(
+                f"{sanitize(run.id)}: samples beside their nearest training images are in {run.nearest_sheet}"
+            )
         return add_evaluation(run, evaluation)
 
     def evaluator_for(self, run: RunDirectory) -> "Evaluator":
@@ -158,7 +163,7 @@ class EvaluationSession:
                     f"{name}: {self._heldout:,} held-out images were asked for; there are {len(images.heldout):,}"
                 )
             evaluator = Evaluator(images, heldout=self._heldout, seed=self._seed, stage=self._stage)
-            if not (evaluator.has_triangles or self._explicit):
+            if self._groups and not (evaluator.has_triangles or self._explicit):
                 note(
                     f"{sanitize(images.name)}: shape and grey are left out, because they are for triangles; "
                     "samples are compared with held-out images by features"

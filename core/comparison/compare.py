@@ -7,7 +7,7 @@ import itertools
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 
@@ -26,7 +26,7 @@ from core.config import RunConfig, ScheduleConfig
 from core.errors import UserError
 from core.files.sanitize import sanitize
 from core.runs import METRICS, Evaluation
-from core.runs.results import GROUPS
+from core.runs.results import GROUPS, better_direction
 from core.schedules import make_schedule
 from core.statistics.estimate import Estimate
 
@@ -124,13 +124,17 @@ class Comparison:
         """Return whether the metric can be compared between all rows on these data; see `SAME_SCHEDULE_METRICS`."""
         return metric not in SAME_SCHEDULE_METRICS or len(_schedules(self.rows_for(dataset))) < 2
 
+    def better(self, dataset: str, metric: str) -> Literal["higher", "lower"] | None:
+        """Return the better direction of a metric on these data; see `better_direction`."""
+        return better_direction(metric, {name for row in self.rows_for(dataset) for name in row.scores})
+
     def best(self, dataset: str, metric: str) -> list[str]:
         """List the labels of the best row and of all rows that are not significantly worse, best first.
 
         Empty if neither direction is better, if fewer than two rows have a value, if they are not `is_comparable`, or
         if no row is significantly worse. A single label is the winner.
         """
-        better = METRICS[metric].better if metric in METRICS else None
+        better = self.better(dataset, metric)
         rows = [row for row in self.rows_for(dataset) if metric in row.scores]
         if better is None or len(rows) < 2 or not self.is_comparable(dataset, metric):
             return []
@@ -216,13 +220,19 @@ def _pairs(rows: Sequence[ComparisonRow]) -> PairwiseDifferences:
     protocols = [_protocols([row]) for row in rows]
     schedules = [_schedules([row]) for row in rows]
     pairs = PairCollector([(row.dataset, row.label) for row in rows], list(METRICS))
+    measured_on: dict[str, set[str]] = defaultdict(set)
+    for row in rows:
+        measured_on[row.dataset].update(row.scores)
     for number, (metric, definition) in enumerate(METRICS.items()):
         if definition.better is None:
             continue
         measured = [index for index, row in enumerate(rows) if metric in row.scores]
         ranked = sorted(measured, key=lambda index: _rank_key(rows[index], metric))
         for better, worse in itertools.combinations(ranked, 2):
-            if rows[better].dataset != rows[worse].dataset or len(protocols[better] | protocols[worse]) > 1:
+            dataset = rows[better].dataset
+            if dataset != rows[worse].dataset or better_direction(metric, measured_on[dataset]) is None:
+                continue
+            if len(protocols[better] | protocols[worse]) > 1:
                 continue
             if metric in SAME_SCHEDULE_METRICS and len(schedules[better] | schedules[worse]) > 1:
                 continue

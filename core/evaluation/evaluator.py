@@ -24,7 +24,7 @@ from core.evaluation.metrics.shape import DECILES, ShapeReference
 from core.evaluation.triangle_fit.cache import cached_edge, cached_fits
 from core.evaluation.triangle_fit.fit import TriangleFits, fit_triangles
 from core.evaluation.triangle_fit.raster import Edge
-from core.runs.results import GROUPS
+from core.runs.results import GENERAL_GROUPS, GROUPS
 
 if TYPE_CHECKING:
     from core.evaluation.metrics.general import FeatureReference
@@ -36,7 +36,6 @@ ALL_GROUPS: Final = tuple(GROUPS)
 IMAGE_GROUPS: Final = ("shape", "grey", "features", "appearance", "distribution", "novelty")
 """Groups that can be measured on images from anywhere; the other groups need the network."""
 _TRIANGLE_GROUPS: Final = ("shape", "grey")
-_GENERAL_GROUPS: Final = ("features", "appearance")
 _FIT_CHUNK: Final = 128
 
 
@@ -67,6 +66,8 @@ class Evaluator:
         self.heldout = _to_unit(images.heldout[:heldout])
         self.has_triangles = images.heldout_vertices is not None
         """True if the data are triangles, which can be fitted."""
+        self.copy_test: CopyTest | None = None
+        """Result of the samples that were last measured for novelty."""
 
     @property
     def groups(self) -> tuple[str, ...]:
@@ -76,7 +77,7 @@ class Evaluator:
     @property
     def default_groups(self) -> tuple[str, ...]:
         """Those of `groups` that are measured unless others are named: triangles need no features of general images."""
-        return tuple(group for group in self.groups if not (self.has_triangles and group in _GENERAL_GROUPS))
+        return tuple(group for group in self.groups if not (self.has_triangles and group in GENERAL_GROUPS))
 
     def check(self, samples: NDArray[Any]) -> None:
         """Refuse samples that cannot be evaluated.
@@ -122,7 +123,7 @@ class Evaluator:
         fits = self._fit(samples, "fitting samples") if self._needs_fits(groups) else None
         metrics, curves = self._measure(samples, fits, groups)
         if "novelty" in groups:
-            test = self._copy_reference.test(samples)
+            test = self.copy_test = self._copy_reference.test(samples)
             metrics |= {"copy_z": test.z, "copies": test.copies}
         return metrics, curves
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 from dataclasses import replace
+from pathlib import Path
 from typing import Final, Literal
 
 import msgspec
@@ -11,6 +12,7 @@ from core.config.sampling_levels import sampling_calls, visited_timesteps
 from core.errors import UserError
 from core.evaluation.evaluator import IMAGE_GROUPS, Evaluator, timestamp
 from core.evaluation.metrics import Curves, Metrics
+from core.evaluation.nearest_sheet import write_nearest_sheet
 from core.files.sanitize import sanitize
 from core.runs import Evaluation, RunDirectory
 
@@ -27,6 +29,7 @@ def evaluate_run(
     groups: Collection[str] | None = None,
     device: str = "cpu",
     checkpoint: Literal["last", "best"] = "last",
+    nearest: Path | None = None,
 ) -> Evaluation:
     """Evaluate the last checkpoint of a run, or that of its best epoch.
 
@@ -40,6 +43,8 @@ def evaluate_run(
             groups. Samples are drawn if one of them needs samples.
         device: device of the network.
         checkpoint: the checkpoint to evaluate.
+        nearest: file for the sheet of samples beside their nearest training images, if novelty is measured; None
+            writes none.
 
     Raises:
         UserError: no checkpoint, a checkpoint for images of another shape than the data's, overrides that the sampler
@@ -68,10 +73,15 @@ def evaluate_run(
                 t = visited_timesteps(loaded.config)[0]
                 start = make_start(overrides.start, data, loaded.diffusion, t, seed=seed)
             drawn = draw_samples(loaded, count, seed=seed, start=start, progress=progress)
+        samples = to_unit(drawn)
         try:
-            metrics, curves = evaluator.evaluate(to_unit(drawn), groups)
+            metrics, curves = evaluator.evaluate(samples, groups)
         except UserError as error:
             raise UserError(f"{sanitize(run.id)}: its samples cannot be evaluated: {error}") from error
+        if nearest is not None and "novelty" in groups and evaluator.copy_test is not None:
+            write_nearest_sheet(
+                nearest, samples, evaluator.copy_test, data.train, epoch=loaded.position.epoch
+            )
         real = dict(evaluator.evaluate_real(count, groups))
     if "likelihood" in groups:
         with evaluator.stage("likelihood", "images") as progress:

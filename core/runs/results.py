@@ -145,20 +145,23 @@ METRICS: Final[dict[str, Metric]] = {
     "feature_precision": Metric(
         "precision",
         None,
-        "Share of samples among held-out images, by the same features; blur raises it.",
+        "Share of samples among held-out images, by the same features; washing out can raise it.",
         True,
     ),
     "feature_recall": Metric(
-        "recall", None, "Share of held-out images among samples, by the same features; noise raises it.", True
+        "recall",
+        None,
+        "Share of held-out images among samples, by the same features; unusual samples raise it.",
+        True,
     ),
     "feature_density": Metric(
         "feat. density",
         None,
-        "How many neighbourhoods of held-out images a sample falls into; blur raises it.",
+        "How many neighbourhoods of held-out images a sample falls into; washing out can raise it.",
     ),
     "feature_coverage": Metric(
         "feat. coverage",
-        None,
+        "higher",
         "Share of neighbourhoods of held-out images with a sample in them, by the same features.",
         True,
     ),
@@ -248,6 +251,8 @@ GROUPS: Final[dict[str, tuple[str, ...]]] = {
 }
 """Names of `METRICS` by subject, in their order."""
 
+GENERAL_GROUPS: Final = ("features", "appearance")
+"""Groups of images of any kind, which are not measured of triangles unless they are named."""
 _OF_TRIANGLES: Final = frozenset({*GROUPS["shape"], *GROUPS["grey"], *GROUPS["distribution"][:4]})
 _DIRECTED_FOR_TRIANGLES: Final = frozenset({"density", "coverage"})
 

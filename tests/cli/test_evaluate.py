@@ -306,9 +306,13 @@ def test_images_of_a_folder_are_evaluated_without_shape(command, tmp_path, capsy
         Image.fromarray(rng.integers(0, 256, (32, 32), dtype=np.uint8)).save(folder / f"{number}.png")
     untrained_run(Path("runs"), dataset=str(folder), size=32)
     assert command("latest", "--count", "6", "--json") == 0
-    (found,) = json.loads(capsys.readouterr().out)
+    told = capsys.readouterr()
+    assert "holiday: shape and grey are left out, because they are for triangles" in told.err
+    (found,) = json.loads(told.out)
     assert set(found["metrics"]) == {
         *("density", "coverage", "mmd", "sliced_wasserstein", "copy_z", "copies"),
+        *GROUPS["features"],
+        *("brightness", "contrast", "sharpness"),
         *GROUPS["likelihood"],
         *GROUPS["noise"],
         "reconstruction_psnr",

@@ -29,6 +29,7 @@ class CopyTest:
         z: below about -3, samples are nearer to the training images than new images are; well above 0, they are
             unlike either; see `CopyReference`.
         index: [N], the nearest training image of each sample.
+        ratio: [N], the distance to it over that to the second nearest; 1 where both are 0.
         distance: [N], the Euclidean distance to it, of pixels from 0 to 1.
         heldout_distance: [M], the same of held-out images.
         copies: share of near copies among samples: at less than a third of the distance of the second nearest.
@@ -37,6 +38,7 @@ class CopyTest:
 
     z: Estimate
     index: NDArray[np.int64]
+    ratio: Numbers
     distance: Numbers
     heldout_distance: Numbers
     copies: Estimate
@@ -103,6 +105,7 @@ class CopyReference:
         return CopyTest(
             z=mann_whitney(self._score(rows, distances[:, 0]), self._heldout_scores),
             index=index[:, 0],
+            ratio=distances[:, 0] / np.maximum(distances[:, -1], 1e-12) + (distances[:, -1] == 0),
             distance=distances[:, 0],
             heldout_distance=self.distance,
             copies=_near_copies(distances),
