@@ -50,7 +50,7 @@ class Whitening:
         standard = np.arcsinh((rows - mean) / spread)
         centre = standard.mean(0)
         components = max(1, min(MAX_COMPONENTS, len(rows) // _IMAGES_PER_COMPONENT, rows.shape[1]))
-        values, vectors = np.linalg.eigh(np.atleast_2d(np.cov(standard, rowvar=False)))
+        values, vectors = np.linalg.eigh(np.atleast_2d(np.cov(standard, rowvar=False, bias=True)))
         largest = slice(-1, -components - 1, -1)
         return cls(mean, spread, centre, vectors[:, largest] / np.sqrt(np.maximum(values[largest], 1e-9)))
 
