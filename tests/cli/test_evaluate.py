@@ -294,7 +294,7 @@ def test_images_of_a_folder_are_evaluated_without_shape(command, tmp_path, capsy
         "reconstruction_psnr",
     }
     assert "beside their nearest training images" in told.err
-    (run,) = RunStore("runs").runs()
+    (run,) = RunStore("runs").infos()
     sheet = read_sheet(run.directory.nearest_sheet)
     assert (len(sheet.images), sheet.columns, sheet.meta["count"]) == (16, 8, "6")
     figure, _ = draw_nearest(load_figure_data([run]).series)
