@@ -195,7 +195,7 @@ def test_images_of_other_things_have_no_shape_but_a_distribution(holiday):
     evaluator = Evaluator(holiday)
     assert evaluator.groups == evaluator.default_groups == tuple(GROUPS)[2:]
     metrics, curves = evaluator.evaluate(unit(holiday.train[:20]))
-    real = {*GROUPS["features"], "brightness", "contrast", "sharpness", *GROUPS["distribution"][4:], "copies"}
+    real = {*GROUPS["features"], *GROUPS["appearance"], *GROUPS["distribution"][4:], "copies"}
     assert set(metrics) == {*real, "copy_z"}
     assert curves == {}
     assert set(evaluator.evaluate_real(20)) == real
