@@ -125,7 +125,7 @@ def headline_table(data: FigureData, comparison: Comparison) -> Table | None:
         series = [data.find(dataset, label) for label in data.labels]
         if any(one.evaluated for one in series if one is not None):
             head = Cell((data.titles[dataset],))
-            names = HEADLINE_METRICS
+            names: tuple[str, ...] = HEADLINE_METRICS
             if any(_score(comparison, one, "kid") for one in series):
                 names = GENERAL_HEADLINE_METRICS
             rows += [(head, *_metric_row(comparison, name, series)) for name in names]
