@@ -101,7 +101,7 @@ def _table_rows(
     facts = [
         ("abar_T", [number_text(found.alpha_bar) if found else MISSING for found in terminals]),
         ("SNR_T", [number_text(found.snr) if found else MISSING for found in terminals]),
-        ("L_T bits/dim", [number_text(found.prior_bits) if found else MISSING for found in terminals]),
+        ("L_T triangles", [number_text(found.prior_bits) if found else MISSING for found in terminals]),
         ("epochs", [_range_text(len(member.epochs) for member in row.members) for row in rows]),
         ("seeds", [", ".join(map(str, row.seeds)) for row in rows]),
     ]
@@ -177,7 +177,7 @@ def _winners_text(comparison: Comparison, dataset: str, width: int) -> str:
     undecided: list[str] = []
     incomparable: list[str] = []
     for name, metric in METRICS.items():
-        if metric.better is None or sum(name in row.scores for row in rows) < 2:
+        if comparison.better(dataset, name) is None or sum(name in row.scores for row in rows) < 2:
             continue
         if not comparison.is_comparable(dataset, name):
             incomparable.append(metric.title)

@@ -31,9 +31,9 @@ from core.config import RunConfig, SamplingOverrides
 from core.errors import EXIT_USAGE, UserError
 from core.files.sanitize import sanitize
 from core.launch.provenance import config_with_absolute_paths
-from core.runs import METRICS, Evaluation, RunStore
+from core.runs import Evaluation, RunStore
 from core.runs.progress import reporting_evaluation
-from core.runs.results import DEFAULT_GROUPS, GROUPS, OPTIONAL_GROUPS
+from core.runs.results import DEFAULT_GROUPS, GROUPS, OPTIONAL_GROUPS, better_direction
 
 DEFAULT_COUNT = 500
 
@@ -67,7 +67,7 @@ DEFAULT_COUNT = 500
 @click.option(
     "--only",
     metavar="GROUP,...",
-    help=f"Groups of metrics, of {', '.join(GROUPS)}; by default, all but {', '.join(OPTIONAL_GROUPS)}.",
+    help=f"Groups of metrics, of {', '.join(GROUPS)}; by default, all for the data but {', '.join(OPTIONAL_GROUPS)}.",
 )
 @click.option(
     "--cross", is_flag=True, help="Sample each run at the levels of each run's schedule: a table of shapes."
@@ -229,7 +229,7 @@ def _evaluation_text(name: str, evaluation: Evaluation) -> str:
                     value_text(metric, estimate),
                     interval_text(metric, estimate),
                     value_text(metric, evaluation.real.get(metric)),
-                    METRICS[metric].better or MISSING,
+                    better_direction(metric, evaluation.metrics) or MISSING,
                 )
             )
     table = format_table(("", "value", "95% interval", "real data", "better"), rows, "lrrrl").splitlines()

@@ -64,8 +64,9 @@ class EvaluationSession:
 
     def evaluate_file(self, path: Path, dataset: str, count: int | None) -> Evaluation:
         """Evaluate the images of a file against a data set."""
-        from core.evaluation.evaluator import IMAGE_GROUPS, timestamp
+        from core.evaluation.evaluator import IMAGE_GROUPS
         from core.evaluation.files import read_images
+        from core.evaluation.plan import timestamp
 
         samples = read_images(path)[:count]
         self.label = sanitize(path.name)
@@ -95,7 +96,8 @@ class EvaluationSession:
         self, run: RunDirectory, count: int, sampling: SamplingOverrides, *, only_new: bool
     ) -> Evaluation:
         """Evaluate a run and store the result with it; with `only_new`, return a stored one if it matches."""
-        from core.evaluation.evaluator import evaluate_run, plan_evaluation
+        from core.evaluation.plan import plan_evaluation
+        from core.evaluation.run_evaluation import evaluate_run
 
         _config, evaluator = run.read().config, self.evaluator_for(run)
         groups = self._applicable_groups(evaluator)
@@ -120,6 +122,7 @@ class EvaluationSession:
             groups=groups,
             device=self.device,
             checkpoint=self._checkpoint,
+            nearest=None if evaluator.has_triangles else run.nearest_sheet,
         )
         if "noise" in groups:
             from core.evaluation.predicted_noise import measure_predicted_noise
@@ -132,6 +135,10 @@ class EvaluationSession:
                 checkpoint=self._checkpoint,
             )
             write_predicted_noise(run, predicted)
+        if not evaluator.has_triangles and "novelty" in groups:
+            note(
+                f"{sanitize(run.id)}: samples beside their nearest training images are in {run.nearest_sheet}"
+            )
         return add_evaluation(run, evaluation)
 
     def evaluator_for(self, run: RunDirectory) -> "Evaluator":
@@ -169,9 +176,13 @@ class EvaluationSession:
                 note(
                     f"{name}: {self._heldout:,} held-out images were asked for; there are {len(images.heldout):,}"
                 )
-            self._evaluators[key] = Evaluator(
-                images, heldout=self._heldout, seed=self._seed, stage=self._stage
-            )
+            evaluator = Evaluator(images, heldout=self._heldout, seed=self._seed, stage=self._stage)
+            if self._groups and not (evaluator.has_triangles or self._explicit):
+                note(
+                    f"{sanitize(images.name)}: shape and grey are left out, because they are for triangles; "
+                    "samples are compared with held-out images by features"
+                )
+            self._evaluators[key] = evaluator
         return self._evaluators[key]
 
     @contextlib.contextmanager
@@ -188,8 +199,9 @@ class EvaluationSession:
             yield report
 
     def _applicable_groups(self, evaluator: "Evaluator") -> tuple[str, ...]:
-        missing = [group for group in self._groups if group not in evaluator.groups]
-        if missing and self._explicit:
+        if not self._explicit:
+            return evaluator.default_groups
+        if missing := [group for group in self._groups if group not in evaluator.groups]:
             raise UserError(
                 f"--only {', '.join(missing)}: {evaluator.images.name} does not show grey triangles; expected some of "
                 f"{', '.join(evaluator.groups)}"

@@ -79,6 +79,11 @@ def command(
         emit_json_object(_json(explanation, subjects))
         return
     emit(_text(explanation))
+    if not session.evaluator_for(infos[0].directory).has_triangles:
+        note(
+            "note: these images are no triangles, so their kinds are deciles of brightness; blur and wrong colours are "
+            "not among what is missed, but in the KID of core evaluate"
+        )
     if len(subjects) < len(infos):
         note(f"note: {len(infos) - len(subjects)} of {len(infos)} runs are left out")
 

@@ -11,7 +11,6 @@ from core.cli.output import PIPE_WIDTH, format_table
 from core.comparison.formatting import MISSING, bracket_text, metric_title, short_text
 from core.comparison.sweep import Sweep, SweepLine
 from core.imaging import braille_chart
-from core.runs import METRICS
 from core.statistics.estimate import Estimate
 
 Floats = NDArray[np.float64]
@@ -108,8 +107,7 @@ def sweep_csv(sweep: Sweep) -> str:
 
 
 def _direction(sweep: Sweep) -> str:
-    better = METRICS[sweep.metric].better if sweep.metric in METRICS else None
-    return f" ({better} is better)" if better else ""
+    return f" ({sweep.better} is better)" if sweep.better else ""
 
 
 def _chart(sweep: Sweep, line: SweepLine, width: int) -> str:

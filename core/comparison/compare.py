@@ -7,7 +7,7 @@ import functools
 from collections import defaultdict
 from collections.abc import Hashable, Sequence, Set
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 import numpy as np
@@ -28,7 +28,7 @@ from core.config import RunConfig, ScheduleConfig
 from core.errors import UserError
 from core.files.sanitize import sanitize
 from core.runs import METRICS, Evaluation
-from core.runs.results import GROUPS
+from core.runs.results import GROUPS, better_direction
 from core.schedules import make_schedule
 from core.statistics.estimate import Estimate
 
@@ -126,13 +126,17 @@ class Comparison:
         """Return whether the metric can be compared between all rows on these data; see `SAME_SCHEDULE_METRICS`."""
         return metric not in SAME_SCHEDULE_METRICS or len(_schedules(self.rows_for(dataset))) < 2
 
+    def better(self, dataset: str, metric: str) -> Literal["higher", "lower"] | None:
+        """Return the better direction of a metric on these data; see `better_direction`."""
+        return better_direction(metric, {name for row in self.rows_for(dataset) for name in row.scores})
+
     def best(self, dataset: str, metric: str) -> list[str]:
         """List the labels of the best row and of all rows that are not significantly worse, best first.
 
         Empty if neither direction is better, if fewer than two rows have a value, if they are not `is_comparable`, or
         if no row is significantly worse. A single label is the winner.
         """
-        better = METRICS[metric].better if metric in METRICS else None
+        better = self.better(dataset, metric)
         rows = [row for row in self.rows_for(dataset) if metric in row.scores]
         if better is None or len(rows) < 2 or not self.is_comparable(dataset, metric):
             return []
@@ -219,10 +223,16 @@ def _pairs(rows: Sequence[ComparisonRow]) -> PairwiseDifferences:
     protocols = _numbers([_protocols([row]) for row in rows])
     schedules = _numbers([_schedules([row]) for row in rows])
     indices, values = [np.empty((0, 3), np.uint32)], [np.empty((0, 4))]
+    measured_on: dict[str, set[str]] = defaultdict(set)
+    for row in rows:
+        measured_on[row.dataset].update(row.scores)
     for number, (metric, definition) in enumerate(METRICS.items()):
         if definition.better is None:
             continue
-        measured = [index for index, row in enumerate(rows) if metric in row.scores]
+        directed = {name for name, found in measured_on.items() if better_direction(metric, found)}
+        measured = [
+            index for index, row in enumerate(rows) if metric in row.scores and row.dataset in directed
+        ]
         ranked = sorted(measured, key=lambda index: _rank_key(rows[index], metric))
         scores, order = [rows[index].scores[metric] for index in ranked], np.array(ranked, np.uint32)
         better, worse = _combinations(len(ranked))

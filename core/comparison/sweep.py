@@ -5,7 +5,7 @@ import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from core.comparison.grouping import Member, dataset_titles, flat_settings, valu
 from core.comparison.pooling import Score, pool
 from core.errors import UserError, did_you_mean
 from core.runs import METRICS
+from core.runs.results import better_direction
 
 MAX_LINES: Final = 6
 """Lines of a data set; with more, runs are pooled over the settings that the lines would differ in."""
@@ -62,6 +63,7 @@ class Sweep:
         log: the values are spaced geometrically, so the axis is logarithmic.
         lines: at least one point each; none if no run was measured.
         notes: warnings for the reader.
+        better: the better direction of the metric on these data; None if neither is.
     """
 
     setting: str
@@ -70,6 +72,7 @@ class Sweep:
     log: bool
     lines: tuple[SweepLine, ...]
     notes: tuple[str, ...]
+    better: Literal["higher", "lower"] | None = None
 
     @property
     def values(self) -> list[tuple[Any, str]]:
@@ -89,7 +92,7 @@ def swept_metrics(members: Sequence[Member]) -> list[str]:
     """List the metrics and losses that were measured of any run: those with a better direction first."""
     measured = {name for one in members if one.evaluation for name in one.evaluation.metrics}
     names = [name for name in METRICS if name in measured]
-    names.sort(key=lambda name: METRICS[name].better is None)
+    names.sort(key=lambda name: better_direction(name, measured) is None)
     return names + [name for name in reversed(LOSSES) if any(one.epochs for one in members)]
 
 
@@ -141,7 +144,9 @@ def sweep(members: Sequence[Member], setting: str = "", metric: str = "") -> Swe
             "one run for each value: only several seeds show whether the setting makes the difference"
         )
     log = numeric and _is_geometric(np.array(values, dtype=np.float64))
-    return Sweep(key, name, numeric, log, tuple(lines), tuple(notes))
+    measured = {metric for one in members if one.evaluation for metric in one.evaluation.metrics}
+    better = better_direction(name, measured)
+    return Sweep(key, name, numeric, log, tuple(lines), tuple(notes), better)
 
 
 def _lines(

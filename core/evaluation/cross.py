@@ -20,7 +20,7 @@ from core.runs.cross import CrossCell
 from core.training.checkpoint import LoadedModel
 
 METRICS_OF_TRIANGLES: Final = ("balanced_pass_rate", "area_distance")
-METRICS_OF_OTHERS: Final = ("coverage", "sliced_wasserstein")
+METRICS_OF_OTHERS: Final = ("kid", "frechet")
 
 
 def plan_cell(
@@ -90,7 +90,7 @@ def evaluate_cell(
         start = make_start(sampling.start, evaluator.images, loaded.diffusion, t, seed=cell.seed)
     drawn = draw_samples(loaded, cell.count, seed=cell.seed, start=start, progress=progress)
     names = METRICS_OF_TRIANGLES if evaluator.has_triangles else METRICS_OF_OTHERS
-    metrics, _ = evaluator.evaluate(to_unit(drawn), ("shape" if evaluator.has_triangles else "distribution",))
+    metrics, _ = evaluator.evaluate(to_unit(drawn), ("shape" if evaluator.has_triangles else "features",))
     return msgspec.structs.replace(cell, metrics={name: metrics[name] for name in names if name in metrics})
 
 

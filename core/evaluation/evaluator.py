@@ -1,48 +1,42 @@
-"""All metrics of samples together: against one data set, and for one run.
+"""All metrics of images together, against one data set.
 
-Torch is imported only when a run is evaluated, so evaluating a file of images does not wait for it.
+Torch is imported only for features of general images, so evaluating a file of triangles does not wait for it.
 """
 
 import contextlib
 from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import replace
 from functools import cached_property, partial
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from core.config import SamplingOverrides
-from core.config.consistency import check_guidance
-from core.config.sampling_levels import visited_timesteps
 from core.data import ImageSet
 from core.errors import UserError
 from core.evaluation.by_class import evaluate_classes, label_accuracy
 from core.evaluation.metrics import Curves, Metrics, Progress
+from core.evaluation.metrics.appearance import appearance_metrics
 from core.evaluation.metrics.distribution import distribution_metrics
 from core.evaluation.metrics.grey import GreyReference
 from core.evaluation.metrics.novelty import CopyReference, CopyTest
-from core.evaluation.metrics.shape import DECILES, ShapeReference, decile_curves
-from core.evaluation.plan import plan_evaluation as plan_evaluation
-from core.evaluation.plan import timestamp as timestamp
+from core.evaluation.metrics.shape import DECILES, ShapeReference
 from core.evaluation.triangle_fit.cache import cached_edge, cached_fits
 from core.evaluation.triangle_fit.fit import TriangleFits, fit_triangles
 from core.evaluation.triangle_fit.raster import Edge
-from core.files.sanitize import sanitize
-from core.runs import Evaluation, RunDirectory
-from core.runs.results import ClassEvaluation, DEFAULT_GROUPS, GROUPS
+from core.runs.results import GENERAL_GROUPS, GROUPS, OPTIONAL_GROUPS, ClassEvaluation
 from core.statistics.gaussian_sampling import MAX_DIMENSIONS
 from core.statistics.linear_denoiser import LinearDenoiser
+
+if TYPE_CHECKING:
+    from core.evaluation.metrics.general import FeatureReference
 
 Stage = Callable[[str, str], AbstractContextManager[Progress]]
 """Opens a stage of the work, given its description and the unit of its progress."""
 
 ALL_GROUPS: Final = tuple(GROUPS)
-IMAGE_GROUPS: Final = ("shape", "grey", "distribution", "novelty")
+IMAGE_GROUPS: Final = ("shape", "grey", "features", "appearance", "distribution", "novelty")
 """Groups that can be measured on images from anywhere; the other groups need the network."""
-NO_OVERRIDES: Final = SamplingOverrides()
 _TRIANGLE_GROUPS: Final = ("shape", "grey")
 _FIT_CHUNK: Final = 128
 
@@ -76,11 +70,19 @@ class Evaluator:
         """Metrics of each class of the samples that were evaluated last."""
         self.has_triangles = images.heldout_vertices is not None
         """True if the data are triangles, which can be fitted."""
+        self.copy_test: CopyTest | None = None
+        """Result of the samples that were last measured for novelty."""
 
     @property
     def groups(self) -> tuple[str, ...]:
         """The groups of metrics that apply to this data, including those that need a run."""
         return tuple(group for group in ALL_GROUPS if self.has_triangles or group not in _TRIANGLE_GROUPS)
+
+    @property
+    def default_groups(self) -> tuple[str, ...]:
+        """Those of `groups` that are measured unless others are named: triangles need no features of general images."""
+        left_out = {*OPTIONAL_GROUPS, *(GENERAL_GROUPS if self.has_triangles else ())}
+        return tuple(group for group in self.groups if group not in left_out)
 
     def check(self, samples: NDArray[Any]) -> None:
         """Refuse samples that cannot be evaluated.
@@ -107,14 +109,15 @@ class Evaluator:
     def evaluate(
         self,
         samples: NDArray[np.floating],
-        groups: Collection[str] = IMAGE_GROUPS,
+        groups: Collection[str] | None = None,
         labels: NDArray[np.int64] | None = None,
     ) -> tuple[Metrics, Curves]:
         """Measure images.
 
         Args:
             samples: [N, C, H, W] in [0, 1].
-            groups: some of `IMAGE_GROUPS`; those that do not apply to this data are skipped.
+            groups: some of `IMAGE_GROUPS`; those that do not apply to this data are skipped. None takes
+                `default_groups`.
             labels: classes that were asked for, [N]; their metrics are in `classes` afterwards.
 
         Returns:
@@ -125,6 +128,7 @@ class Evaluator:
             UserError: see `check`.
         """
         self.check(samples)
+        groups = self.default_groups if groups is None else groups
         fits = self._fit(samples, "fitting samples") if self._needs_fits(groups) else None
         metrics, curves = self._measure(samples, fits, groups)
         if labels is not None:
@@ -133,11 +137,11 @@ class Evaluator:
             reference = self._shape_reference if fits is not None else None
             self.classes = evaluate_classes(samples, labels, self.images, fits, reference, self.heldout)
         if "novelty" in groups:
-            test = self._copy_reference.test(samples)
+            test = self.copy_test = self._copy_reference.test(samples)
             metrics |= {"copy_z": test.z, "copies": test.copies}
         return metrics, curves
 
-    def evaluate_real(self, count: int, groups: Collection[str] = IMAGE_GROUPS) -> Metrics:
+    def evaluate_real(self, count: int, groups: Collection[str] | None = None) -> Metrics:
         """Measure training images as if they were samples, which shows how well samples can score.
 
         Of novelty there is only the share of near copies among held-out images.
@@ -146,6 +150,7 @@ class Evaluator:
             count: number of images; fewer where the set has fewer.
             groups: as for `evaluate`.
         """
+        groups = self.default_groups if groups is None else groups
         key = count, tuple(group for group in IMAGE_GROUPS if group in groups)
         if key not in self._real_metrics:
             samples = self.real_sample(count)
@@ -210,6 +215,12 @@ class Evaluator:
             curves |= evaluation.curves
         if fits is not None and "grey" in groups:
             metrics |= self._grey_reference.evaluate(samples, fits)
+        if "features" in groups:
+            reference = self._feature_reference
+            with self.stage("features of samples", "images") as progress:
+                metrics |= reference.evaluate(samples, progress)
+        if "appearance" in groups:
+            metrics |= appearance_metrics(samples)
         if "distribution" in groups:
             metrics |= distribution_metrics(
                 samples,
@@ -246,6 +257,13 @@ class Evaluator:
         return GreyReference.from_fits(self.heldout, self._heldout_fits)
 
     @cached_property
+    def _feature_reference(self) -> "FeatureReference":
+        from core.evaluation.metrics.general import FeatureReference  # torch takes seconds to import
+
+        with self.stage("features of held-out images", "images") as progress:
+            return FeatureReference(self.heldout, self.images.train, seed=self._seed, progress=progress)
+
+    @cached_property
     def _copy_reference(self) -> CopyReference:
         return CopyReference(self.images.train, self.heldout)
 
@@ -268,123 +286,11 @@ def evaluate_images(
     *,
     heldout: int | None = None,
     seed: int = 0,
-    groups: Collection[str] = IMAGE_GROUPS,
+    groups: Collection[str] | None = None,
     stage: Stage = silent_stage,
 ) -> tuple[Metrics, Curves]:
     """Measure images against a data set, once; `Evaluator` measures several sets of images against the same data."""
     return Evaluator(images, heldout=heldout, seed=seed, stage=stage).evaluate(samples, groups)
-
-
-def evaluate_run(
-    run: RunDirectory,
-    evaluator: Evaluator,
-    *,
-    count: int,
-    overrides: SamplingOverrides = NO_OVERRIDES,
-    seed: int = 0,
-    groups: Collection[str] = DEFAULT_GROUPS,
-    device: str = "cpu",
-    checkpoint: Literal["last", "best"] = "last",
-) -> Evaluation:
-    """Evaluate the last checkpoint of a run, or that of its best epoch.
-
-    Args:
-        run: the run; nothing is written to it.
-        evaluator: for the data that the run was trained on.
-        count: number of samples.
-        overrides: changes to the run's own sampling, both of samples and of denoised held-out images.
-        seed: seed of all noises.
-        groups: metrics to measure; those that do not apply to the data are skipped. Samples are drawn if one of them
-            needs samples.
-        device: device of the network.
-        checkpoint: the checkpoint to evaluate.
-
-    Raises:
-        UserError: no checkpoint, a checkpoint for images of another shape than the data's, overrides that the sampler
-            does not take, or a network that has diverged.
-    """
-    from core.evaluation.metrics import likelihood, noise_error, reconstruction
-    from core.evaluation.sampling import draw_samples, labels_in_proportion, to_unit
-    from core.evaluation.starts import make_start
-    from core.training.checkpoint import load_model
-
-    loaded, data = load_model(run, device, checkpoint=checkpoint), evaluator.images
-    loaded = replace(loaded, config=overrides.apply_to(loaded.config))
-    check_guidance(loaded.config)
-    if loaded.shape != data.heldout.shape[1:]:
-        raise UserError(
-            f"{sanitize(run.id)}: was trained on images of {list(loaded.shape)}, but those of {data.name} "
-            f"are {list(data.heldout.shape[1:])} by now"
-        )
-    metrics: Metrics = {}
-    real: Metrics = {}
-    curves: Curves = {}
-    classes: tuple[ClassEvaluation, ...] = ()
-    if not set(IMAGE_GROUPS).isdisjoint(groups):
-        with evaluator.stage("sampling", "network calls") as progress:
-            start = None
-            if overrides.start not in (None, "noise"):
-                t = visited_timesteps(loaded.config)[0]
-                start = make_start(overrides.start, data, loaded.diffusion, t, seed=seed)
-            labels = None
-            if loaded.classes and data.train_labels is not None and data.classes == loaded.classes:
-                labels = labels_in_proportion(data.train_labels, count, seed=seed)
-            drawn = draw_samples(loaded, count, seed=seed, start=start, progress=progress, labels=labels)
-        try:
-            metrics, curves = evaluator.evaluate(to_unit(drawn), groups, labels)
-            classes = evaluator.classes if labels is not None else ()
-        except UserError as error:
-            raise UserError(f"{sanitize(run.id)}: its samples cannot be evaluated: {error}") from error
-        real = dict(evaluator.evaluate_real(count, groups))
-    if "likelihood" in groups:
-        with evaluator.stage("likelihood", "images") as progress:
-            images = data.heldout[: likelihood.MAX_IMAGES]
-            bound = likelihood.likelihood(loaded, images, seed=seed, progress=progress)
-        metrics |= bound.metrics
-        curves |= bound.curves
-    if "noise" in groups:
-        with evaluator.stage("noise errors", "images") as progress:
-            images = data.heldout[: noise_error.MAX_IMAGES]
-            found = noise_error.noise_error(
-                loaded, images, data.train, seed=seed, progress=progress, denoiser=evaluator.linear_denoiser
-            )
-        metrics |= found[0]
-        curves |= found[1]
-    if "reconstruction" in groups:
-        corners = data.heldout_vertices
-        with evaluator.stage("reconstruction", "images") as progress:
-            found = reconstruction.reconstruction(
-                loaded,
-                data.heldout[: reconstruction.MAX_IMAGES],
-                None if corners is None else corners[: reconstruction.MAX_IMAGES],
-                seed=seed,
-                progress=progress,
-            )
-        metrics |= found[0]
-        curves |= found[1]
-    if "restoration" in groups:
-        from core.evaluation.metrics import restoration
-
-        with evaluator.stage("restoration", "network calls") as progress:
-            images, triangles = data.heldout[: restoration.MAX_IMAGES], evaluator.has_triangles
-            found = restoration.restoration(
-                loaded, images, data.train, triangles=triangles, seed=seed, progress=progress
-            )
-        metrics |= found[0]
-        curves |= found[1]
-    planned = plan_evaluation(
-        run, evaluator, count=count, overrides=overrides, seed=seed, checkpoint=checkpoint
-    )
-    position = loaded.position
-    return msgspec.structs.replace(
-        planned,
-        epoch=position.epoch,
-        step=position.step,
-        metrics=metrics,
-        real=real,
-        curves=curves,
-        classes=classes,
-    )
 
 
 def _to_unit(images: NDArray[np.uint8]) -> NDArray[np.float32]:

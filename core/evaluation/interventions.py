@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 
 from core.config import RunConfig, SampleConfig
 from core.config.sampling_levels import sampling_calls, visited_timesteps
-from core.evaluation.evaluator import Evaluator, timestamp
+from core.evaluation.evaluator import Evaluator
 from core.evaluation.metrics import Curves, Progress
 from core.evaluation.metrics.noise_error import LEVELS, noise_error
 from core.evaluation.parallel import run_together
+from core.evaluation.plan import timestamp
 from core.evaluation.sampling import draw_samples, to_unit
 from core.evaluation.starts import make_start
 from core.runs import RunDirectory

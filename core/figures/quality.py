@@ -1,6 +1,6 @@
 """Sample quality by schedule, with intervals; and curves of what was measured along the timesteps."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -25,7 +25,7 @@ from core.figures.layout import (
 )
 from core.figures.style import FAINT, typeset
 from core.runs import METRICS
-from core.runs.results import GROUPS
+from core.runs.results import GROUPS, better_direction
 from core.statistics.estimate import Estimate
 
 NOT_EVALUATED: Final = "no run has been evaluated; run core evaluate"
@@ -54,10 +54,14 @@ class CurvePage:
 
 HEADLINE_METRICS: Final = ("balanced_pass_rate", "area_distance", "grey_pass_rate")
 """The decisive metrics. A pass rate alone is not, because samples can pass and still have the wrong areas."""
+GENERAL_HEADLINE_METRICS: Final = ("kid", "frechet")
+"""The decisive metrics of images other than triangles."""
 
 _TITLES: Final = {
     "shape": "Shapes",
     "grey": "Grey where none should be",
+    "features": "Neighbourhoods of samples and held-out images by their features",
+    "appearance": "Appearance of samples and real images",
     "distribution": "Distribution of the triangles, compared with the data's",
     "novelty": "Copies of training images",
     "likelihood": "The variational bound in bits per dimension, and its terms",
@@ -89,9 +93,9 @@ DECILES: Final = CurvePage(
 
 def metric_families() -> list[MetricFamily]:
     """Return all metrics of `METRICS`, each once: the headline, then the rest group by group."""
-    pages = [MetricFamily("quality", "Sample quality", HEADLINE_METRICS)]
+    pages = [MetricFamily("quality", "Sample quality", (*HEADLINE_METRICS, *GENERAL_HEADLINE_METRICS))]
     for group, metrics in GROUPS.items():
-        rest = tuple(name for name in metrics if name not in HEADLINE_METRICS)
+        rest = tuple(name for name in metrics if name not in pages[0].metrics)
         if rest:
             pages.append(MetricFamily(group, _TITLES.get(group, group), rest))
     return pages
@@ -111,6 +115,7 @@ def draw_family(data: FigureData, family: MetricFamily) -> tuple[Figure, str]:
         evaluated = any(one.evaluated for one in data.series)
         raise CannotDrawError("no run has been evaluated by these metrics" if evaluated else NOT_EVALUATED)
     datasets, labels = data.datasets, data.labels
+    measured = {name for one in data.series for _, evaluation in one.evaluated for name in evaluation.metrics}
     turned = max(map(len, labels)) > _MAX_UPRIGHT_LABEL or len(datasets) > 3
     below = 0.2 + (max(text_width(typeset(label), 7.0) for label in labels) if turned else 0.1)
     figure, axes = panel_grid(
@@ -131,7 +136,7 @@ def draw_family(data: FigureData, family: MetricFamily) -> tuple[Figure, str]:
             range(len(labels)), [typeset(label) for label in labels], rotation=90 if turned else 0
         )
         axis.xaxis.set_minor_locator(NullLocator())
-    set_row_ylabels(figure, axes, [_axis_title(name) for name in metrics])
+    set_row_ylabels(figure, axes, [_axis_title(name, measured) for name in metrics])
     return (
         figure,
         f"Points with 95% intervals, one per run; dashed: real images; {protocol_text(data.series)}.",
@@ -194,10 +199,10 @@ def protocol_text(series: Iterable[Series]) -> str:
     return f"{many} samples each, {' or '.join(samplers)}, {seed_count_text(series)}"
 
 
-def _axis_title(name: str) -> str:
+def _axis_title(name: str, measured: Collection[str]) -> str:
     """Return a metric's symbol or title, with an arrow in the direction that is better."""
     metric = METRICS[name]
-    return _SYMBOLS.get(name, metric.title) + BETTER_ARROWS[metric.better]
+    return _SYMBOLS.get(name, metric.title) + BETTER_ARROWS[better_direction(name, measured)]
 
 
 def _draw_metric(axes: Axes, data: FigureData, dataset: str, name: str) -> None:

@@ -13,6 +13,7 @@ from core.figures import (
     causes,
     cross,
     losses,
+    nearest,
     noise_error,
     predicted_noise,
     progress,
@@ -137,6 +138,12 @@ def _image_plans(data: FigureData, dataset: str, reverse_key: str, samples_key: 
         f"Five samples from five starting noises, {title}",
         lambda: samples.draw_samples(series()),
     )
+    if dataset not in DATASET_ORDER:
+        yield _FigurePlan(
+            samples_key.replace("samples", "nearest", 1),
+            f"Samples beside their nearest training images, {title}",
+            lambda: nearest.draw_nearest(series()),
+        )
 
 
 def _noise_plans(data: FigureData, dataset: str, name: str) -> Iterator[_FigurePlan]:

@@ -11,9 +11,10 @@ from core.comparison.grouping import Member, settings_table
 from core.comparison.pooling import Score
 from core.config import encode_toml
 from core.figures.figure_data import FigureData, Series, distinct_schedules, distinguishing_setting_names
-from core.figures.quality import BETTER_ARROWS, HEADLINE_METRICS
+from core.figures.quality import BETTER_ARROWS, GENERAL_HEADLINE_METRICS, HEADLINE_METRICS
 from core.files.sanitize import sanitize
 from core.runs import METRICS, Metric
+from core.runs.results import better_direction
 from core.statistics.estimate import Estimate
 
 MISSING: Final = "–"
@@ -108,7 +109,7 @@ def schedule_table(data: FigureData) -> Table:
                 schedule.diagnosis().text,
             )
         )
-    heads = ("schedule", "T", "abar_T", "terminal SNR", "L_T, bits/dim", "diagnosis")
+    heads = ("schedule", "T", "abar_T", "terminal SNR", "L_T of triangles, bits/dim", "diagnosis")
     return Table(heads, tuple(rows), frozenset({1, 2, 3, 4}))
 
 
@@ -124,7 +125,10 @@ def headline_table(data: FigureData, comparison: Comparison) -> Table | None:
         series = [data.find(dataset, label) for label in data.labels]
         if any(one.evaluated for one in series if one is not None):
             head = Cell((data.titles[dataset],))
-            rows += [(head, *_metric_row(comparison, name, series)) for name in HEADLINE_METRICS]
+            names: tuple[str, ...] = HEADLINE_METRICS
+            if any(_score(comparison, one, "kid") for one in series):
+                names = GENERAL_HEADLINE_METRICS
+            rows += [(head, *_metric_row(comparison, name, series)) for name in names]
     if not rows:
         return None
     heads = ("data", "", *data.labels)
@@ -173,12 +177,14 @@ def provenance_table(members: Sequence[Member]) -> Table:
 
 def _metric_row(comparison: Comparison, name: str, series: Sequence[Series | None]) -> tuple[Cell, ...]:
     metric = METRICS[name]
+    rows = [row for one in series if (row := _row_of(comparison, one))]
+    better = better_direction(name, {measured for row in rows for measured in row.scores})
     cells = []
     for one in series:
         score = _score(comparison, one, name)
         best = score is not None and _is_best(comparison, one, name)
         cells.append(estimate_cell(score.estimate if score else None, metric, best=best))
-    return Cell((metric.title + BETTER_ARROWS[metric.better],)), *cells
+    return Cell((metric.title + BETTER_ARROWS[better],)), *cells
 
 
 def _row_of(comparison: Comparison, series: Series | None) -> ComparisonRow | None:

@@ -89,6 +89,7 @@ class RunDirectory:
         self.best_checkpoint = self.path / "checkpoints" / "best.safetensors"
         self.log = self.path / "worker.log"
         self.control = self.path / "control"
+        self.nearest_sheet = self.path / "nearest.png"
         self.lock_file = self.path / ".lock"
         self._reserve = self.path / ".reserve"
         self.lease: Lease | None = None

@@ -6,7 +6,7 @@ them.
 
 import contextlib
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -156,6 +156,46 @@ METRICS: Final[dict[str, Metric]] = {
     "stray_grey": Metric(
         "stray grey", "lower", "Share of pixels that are grey though away from the fitted edge.", True
     ),
+    "kid": Metric(
+        "KID",
+        "lower",
+        "Kernel distance from held-out images, by features of fixed random convolutions; about 0 for real ones.",
+    ),
+    "frechet": Metric(
+        "Fréchet",
+        "lower",
+        "Fréchet distance by the same features; compare it with that of as many real images.",
+    ),
+    "feature_precision": Metric(
+        "precision",
+        None,
+        "Share of samples among held-out images, by the same features; washing out can raise it.",
+        True,
+    ),
+    "feature_recall": Metric(
+        "recall",
+        None,
+        "Share of held-out images among samples, by the same features; unusual samples raise it.",
+        True,
+    ),
+    "feature_density": Metric(
+        "feat. density",
+        None,
+        "How many neighbourhoods of held-out images a sample falls into; washing out can raise it.",
+    ),
+    "feature_coverage": Metric(
+        "feat. coverage",
+        "higher",
+        "Share of neighbourhoods of held-out images with a sample in them, by the same features.",
+        True,
+    ),
+    "brightness": Metric("brightness", None, "Mean of all pixels, from 0 to 1."),
+    "contrast": Metric("contrast", None, "Mean standard deviation of an image's greys, from 0 to 1."),
+    "sharpness": Metric("sharpness", None, "Mean root mean square difference of neighbouring greys."),
+    "saturation": Metric("saturation", None, "Mean of the largest minus the smallest channel of a pixel."),
+    "mean_red": Metric("red", None, "Mean of the red channel, from 0 to 1."),
+    "mean_green": Metric("green", None, "Mean of the green channel."),
+    "mean_blue": Metric("blue", None, "Mean of the blue channel."),
     "area_ks": Metric(
         "area KS", "lower", "Two-sample Kolmogorov-Smirnov distance of the triangles' areas.", True
     ),
@@ -227,6 +267,12 @@ GROUPS: Final[dict[str, tuple[str, ...]]] = {
         *("label_accuracy", "soft_iou", "residual"),
     ),
     "grey": ("grey_pass_rate", "haze", "stray_grey"),
+    "features": (
+        *("kid", "frechet", "feature_precision", "feature_recall", "feature_density", "feature_coverage"),
+    ),
+    "appearance": (
+        *("brightness", "contrast", "sharpness", "saturation", "mean_red", "mean_green", "mean_blue"),
+    ),
     "distribution": (
         *("area_ks", "angle_ks", "centroid_distance", "orientation_ks"),
         *("density", "coverage", "mmd", "sliced_wasserstein"),
@@ -244,6 +290,26 @@ GROUPS: Final[dict[str, tuple[str, ...]]] = {
 OPTIONAL_GROUPS: Final = ("restoration",)
 """Groups that take minutes and are measured only if they are named."""
 DEFAULT_GROUPS: Final = tuple(group for group in GROUPS if group not in OPTIONAL_GROUPS)
+
+GENERAL_GROUPS: Final = ("features", "appearance")
+"""Groups of images of any kind, which are not measured of triangles unless they are named."""
+_OF_TRIANGLES: Final = frozenset({*GROUPS["shape"], *GROUPS["grey"], *GROUPS["distribution"][:4]})
+_DIRECTED_FOR_TRIANGLES: Final = frozenset({"density", "coverage"})
+
+
+def better_direction(name: str, measured: Iterable[str]) -> Literal["higher", "lower"] | None:
+    """Return the better direction of a metric among others that were measured of the same data.
+
+    Blurred general images have a higher density of pixels than real ones, and hardly a lower coverage. So these two
+    have a direction only where triangles were measured.
+
+    Args:
+        name: any name; one that `METRICS` lacks has no direction.
+        measured: names of the measured metrics.
+    """
+    if name in _DIRECTED_FOR_TRIANGLES and _OF_TRIANGLES.isdisjoint(measured):
+        return None
+    return METRICS[name].better if name in METRICS else None
 
 
 def read_evaluations(run: RunDirectory) -> list[Evaluation]:

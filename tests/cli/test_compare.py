@@ -26,11 +26,11 @@ from core.comparison.formatting import (
     value_text,
 )
 from core.comparison.grouping import read_members
-from core.runs import METRICS, Evaluation, RunStore, add_evaluation
-from core.runs.results import GROUPS
+from core.runs import Evaluation, RunStore, add_evaluation
+from core.runs.results import GENERAL_GROUPS, GROUPS
 from core.schedules import SCHEDULE_NAMES
 from core.statistics.estimate import Estimate
-from tests.support.fake_runs import CREATED, make_run
+from tests.support.fake_runs import CREATED, TRIANGLE_METRICS, make_run
 
 NO_WINNER = ("near_empty", "copy_z", "linear_log_snr", *GROUPS["reconstruction"])
 
@@ -52,7 +52,7 @@ def evaluate(root: Path, *, datasets: tuple[str, ...] = ("high",), seeds: tuple[
 
 def fake_evaluation(dataset: str, level: float, rng: np.random.Generator) -> Evaluation:
     metrics = {}
-    for name, meaning in METRICS.items():
+    for name, meaning in TRIANGLE_METRICS.items():
         value = (level if meaning.better == "higher" else 1 - level) + rng.normal(0, 0.005)
         value *= {"mmd": 1e-4, "reconstruction_psnr": 30.0}.get(name, 1.0)
         metrics[name] = Estimate(value, value * 0.97, value * 1.03)
@@ -88,11 +88,11 @@ def test_the_table_has_every_metric_loss_fact_winner_and_curve(command, capsys):
     lines = out.splitlines()
     assert lines[0] == "high: 500 samples (ddpm, 300 steps) against 2000 held-out images"
     assert lines[2].split() == [*SCHEDULE_NAMES, "real", "data"]
-    for name in METRICS:
+    for name in TRIANGLE_METRICS:
         (line,) = [line for line in lines[:45] if line.startswith(f"{metric_title(name)}  ")]
         assert line.count("±") == 5 + (name == "pass_rate")
         assert ("*" in line) == (name not in NO_WINNER), line
-    for head in ("loss", "held out", "abar_T", "SNR_T", "L_T bits/dim", "epochs", "seeds"):
+    for head in ("loss", "held out", "abar_T", "SNR_T", "L_T triangles", "epochs", "seeds"):
         assert any(line.startswith(f"{head}  ") for line in lines)
     assert "best, and not clearly worse" in out
     assert (
@@ -137,7 +137,7 @@ def test_json_has_the_documented_keys(command, capsys):
         *("terminal_alpha_bar", "terminal_snr", "prior_bits_per_dim", "metrics"),
     ]
     assert (row["label"], row["seeds"], row["judged"], row["epochs"]) == ("linear", [0, 1], 2, [10, 10])
-    assert set(row["metrics"]) == {"loss", "heldout", *METRICS}
+    assert set(row["metrics"]) == {"loss", "heldout", *TRIANGLE_METRICS}
     assert set(row["metrics"]["pass_rate"]) == {"value", "low", "high"}
     assert table["differences"] == {"schedule.name": list(SCHEDULE_NAMES)}
     assert table["best"]["high"]["pass_rate"][0] == "linear"
@@ -145,7 +145,7 @@ def test_json_has_the_documented_keys(command, capsys):
     assert list(pair) == [
         *("dataset", "metric", "better", "worse", "value", "low", "high", "p", "p_adjusted", "clear"),
     ]
-    assert len(table["pairs"]) == 10 * sum(name not in NO_WINNER for name in METRICS)
+    assert len(table["pairs"]) == 10 * sum(name not in NO_WINNER for name in TRIANGLE_METRICS)
 
 
 def test_csv_has_a_line_a_row_and_bounds_beside_each_value(command, capsys):
@@ -313,7 +313,8 @@ def test_every_group_of_metrics_is_a_block_of_its_own(grid):
     members, _ = read_members(RunStore(grid).infos()[:1])
     blocks = comparison_text(compare(members), width=0, curves=False).split("\n\n")
     heads = [[line.split("  ")[0] for line in block.splitlines()] for block in blocks]
-    assert heads[2 : 2 + len(GROUPS)] == [[metric_title(name) for name in names] for names in GROUPS.values()]
+    measured = [names for group, names in GROUPS.items() if group not in GENERAL_GROUPS]
+    assert heads[2 : 2 + len(measured)] == [[metric_title(name) for name in names] for names in measured]
 
 
 def test_an_object_written_element_by_element_is_the_json_of_the_whole(capsys):

@@ -14,13 +14,16 @@ import torch
 from PIL import Image
 
 from core.cli.main import run as run_command
-from core.config import DataConfig, ModelConfig, RunConfig, SampleConfig, ScheduleConfig
 from core.data import load_dataset
 from core.diffusion.models.registry import build_network
-from core.runs import METRICS, RunDirectory, RunStore, latest_evaluation, read_evaluations
+from core.figures.figure_data import load_figure_data
+from core.figures.nearest import draw_nearest
+from core.imaging import read_sheet
+from core.runs import METRICS, RunStore, latest_evaluation, read_evaluations
 from core.runs.results import GROUPS
 from core.training.checkpoint import Position, save_checkpoint
 from tests.support.fake_runs import make_run
+from tests.support.untrained_runs import untrained_run
 
 RECIPE = """
 count = 60
@@ -31,33 +34,6 @@ antialias = true
 """
 IMAGES = [name for group in ("shape", "grey", "distribution", "novelty") for name in GROUPS[group]]
 Command = Callable[..., int]
-
-
-def untrained_run(
-    root: Path,
-    *,
-    dataset: str = "small",
-    seed: int = 0,
-    size: int = 16,
-    timesteps: int = 6,
-    channels: int = 1,
-) -> RunDirectory:
-    """A run whose checkpoint holds a network of random weights."""
-    config = RunConfig(
-        data=DataConfig(dataset=dataset, count=60),
-        schedule=ScheduleConfig(timesteps=timesteps),
-        model=ModelConfig(preset="lean", width=16),
-        sample=SampleConfig(sampler="ddim", steps=min(2, timesteps)),
-    )
-    run = make_run(root, config=config, run_id=f"run-{seed}", epochs=1, steps_per_epoch=2, images=False)
-    torch.manual_seed(seed)
-    network = build_network("lean", channels=channels, width=16)
-    position = Position(
-        epoch=1, batch=0, step=2, losses=[], elapsed=0.2, metrics_offset=0, channels=channels, size=size
-    )
-    tensors = {f"model.{name}": value for name, value in network.state_dict().items()}
-    save_checkpoint(run, tensors, position)
-    return run
 
 
 @pytest.fixture(scope="module")
@@ -306,13 +282,23 @@ def test_images_of_a_folder_are_evaluated_without_shape(command, tmp_path, capsy
         Image.fromarray(rng.integers(0, 256, (32, 32), dtype=np.uint8)).save(folder / f"{number}.png")
     untrained_run(Path("runs"), dataset=str(folder), size=32)
     assert command("latest", "--count", "6", "--json") == 0
-    (found,) = json.loads(capsys.readouterr().out)
+    told = capsys.readouterr()
+    assert "holiday: shape and grey are left out, because they are for triangles" in told.err
+    (found,) = json.loads(told.out)
     assert set(found["metrics"]) == {
         *("density", "coverage", "mmd", "sliced_wasserstein", "copy_z", "copies"),
+        *GROUPS["features"],
+        *("brightness", "contrast", "sharpness"),
         *GROUPS["likelihood"],
         *GROUPS["noise"],
         "reconstruction_psnr",
     }
+    assert "beside their nearest training images" in told.err
+    (run,) = RunStore("runs").infos()
+    sheet = read_sheet(run.directory.nearest_sheet)
+    assert (len(sheet.images), sheet.columns, sheet.meta["count"]) == (16, 8, "6")
+    figure, _ = draw_nearest(load_figure_data([run]).series)
+    assert figure.axes
     assert command("latest", "--count", "6", "--only", "shape") == 2
     assert "--only shape: holiday" in capsys.readouterr().err
 

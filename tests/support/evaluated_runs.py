@@ -10,16 +10,16 @@ import numpy as np
 
 from core.config import RunConfig
 from core.figures import DrawnFigure, MissingFigure, draw_all, load_figure_data, quality, style
-from core.runs import METRICS, Evaluation, RunDirectory, RunStore, add_evaluation
+from core.runs import Evaluation, RunDirectory, RunStore, add_evaluation
 from core.statistics.estimate import Estimate
-from tests.support.fake_runs import CREATED, make_run
+from tests.support.fake_runs import CREATED, TRIANGLE_METRICS, make_run
 
 
 def evaluation(seed: int = 0, *, level: float = 0.9, **changes: object) -> Evaluation:
     """Make an evaluation with every metric and curve; a higher `level` is better."""
     rng = np.random.default_rng(seed)
     metrics = {}
-    for name, metric in METRICS.items():
+    for name, metric in TRIANGLE_METRICS.items():
         value = (level if metric.better != "lower" else 1 - level) + rng.normal(0, 0.002)
         metrics[name] = Estimate(value, value - 0.01, value + 0.01)
     x = [1.0, 10.0, 100.0, 1000.0]

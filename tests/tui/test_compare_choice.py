@@ -5,10 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from core.runs import METRICS
 from core.runs.status import State
 from tests.support.fake_groups import comparison, evaluated, five_runs
-from tests.support.fake_runs import dashboard_run
+from tests.support.fake_runs import TRIANGLE_METRICS, dashboard_run
 from tests.support.tui_pilot import Driven, dashboard
 from tui.screens.compare.evaluation_table import HEADLINE_METRICS
 from tui.screens.compare.layout import available_views, plan_comparison
@@ -71,9 +70,10 @@ async def test_the_evaluated_metrics_have_their_rows_and_what_is_cut_scrolls(tmp
     async with dashboard(tmp_path, (160, 50)) as driven:
         screen = await compare(driven)
         text = driven.text()
-        for name in HEADLINE_METRICS:
-            assert f" {METRICS[name].title}" in text
-        assert f"{len(METRICS) - len(HEADLINE_METRICS)} more metrics: 3 shows all" in text
+        headlines = [name for name in HEADLINE_METRICS if name in TRIANGLE_METRICS]
+        for name in headlines:
+            assert f" {TRIANGLE_METRICS[name].title}" in text
+        assert f"{len(TRIANGLE_METRICS) - len(headlines)} more metrics: 3 shows all" in text
         assert "schedule.name" in text
         assert "only several seeds" not in text
         wall = screen.query_one(ImageWall)
@@ -90,7 +90,7 @@ async def test_a_large_terminal_is_filled_and_shows_all_metrics(tmp_path: Path) 
     async with dashboard(tmp_path, (250, 70)) as driven:
         screen = await compare(driven)
         text = driven.text()
-        assert all(f" {metric.title}" in text for metric in METRICS.values())
+        assert all(f" {metric.title}" in text for metric in TRIANGLE_METRICS.values())
         assert "only several seeds" in text
         wall = screen.query_one(ImageWall)
         assert wall.region.right + 2 == screen.query_one("#numbers").region.x

@@ -118,7 +118,8 @@ async def test_a_folder_is_chosen_if_requested_and_opened_otherwise(tmp_path: Pa
         await driven.press("end", "k", "enter")
         assert (
             asked.message
-            == "expected a folder of images, a zip, tar, .npy, .npz, IDX, parquet or arrow file of images, or a recipe's .toml"
+            == "expected a folder of images, a zip, tar, .npy, .npz, IDX, parquet or arrow file of images, "
+            "or a recipe's .toml"
         )
         await driven.press("home", "down", "enter")
         assert asked.answer == folder / "sub"

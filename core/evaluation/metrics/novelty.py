@@ -29,6 +29,7 @@ class CopyTest:
         z: below about -3, samples are nearer to the training images than new images are; well above 0, they are
             unlike either; see `CopyReference`.
         index: [N], the nearest training image of each sample.
+        ratio: [N], the distance to it over that to the second nearest; 1 where both are 0.
         distance: [N], the Euclidean distance to it, of pixels from 0 to 1.
         heldout_distance: [M], the same of held-out images.
         copies: share of near copies among samples: at less than a third of the distance of the second nearest.
@@ -37,6 +38,7 @@ class CopyTest:
 
     z: Estimate
     index: NDArray[np.int64]
+    ratio: Numbers
     distance: Numbers
     heldout_distance: Numbers
     copies: Estimate
@@ -73,7 +75,8 @@ class CopyReference:
         if not len(train):
             raise UserError("expected training images, got none: samples cannot be compared with them")
         self._shape = train.shape[1:]
-        self._train = as_rows(train)
+        # Images of uint8 stay as they are on disk: the set as floats would take four times its size.
+        self._train = train.reshape(len(train), -1) if train.dtype == np.uint8 else as_rows(train)
         new = self._rows("held-out images", heldout)
         self._reference = new[1::2]
         _, distances = nearest(new, self._train, 2)
@@ -102,6 +105,7 @@ class CopyReference:
         return CopyTest(
             z=mann_whitney(self._score(rows, distances[:, 0]), self._heldout_scores),
             index=index[:, 0],
+            ratio=distances[:, 0] / np.maximum(distances[:, -1], 1e-12) + (distances[:, -1] == 0),
             distance=distances[:, 0],
             heldout_distance=self.distance,
             copies=_near_copies(distances),

@@ -9,12 +9,14 @@ from textual.content import Content
 
 from core.comparison.compare import Comparison
 from core.comparison.formatting import metric_title, narrow_texts, short_text
-from core.runs.results import GROUPS, METRICS
+from core.runs.results import GROUPS, better_direction
 from tui.settings.series_colors import SeriesStyle
 from tui.state.evaluations import RunEvaluation
 from tui.state.formatting import NOTHING, shorten
 
 HEADLINE_METRICS: Final[tuple[str, ...]] = (
+    "kid",
+    "frechet",
     "balanced_pass_rate",
     "grey_pass_rate",
     "coverage",
@@ -70,7 +72,7 @@ def evaluation_table(
     Args:
         runs: the columns, in their order.
         comparison: of these runs, each a row of its own.
-        names: of the metrics, from `METRICS`.
+        names: of the metrics, from `core.runs.METRICS`.
         width: cells.
         first: index of the first column shown where not all fit.
     """
@@ -102,13 +104,14 @@ def _columns(
     rows = {row.members[0].info.directory.id: row for row in comparison.rows}
     heads, texts, best = ["", "evaluated epoch"], [], []
     real_metrics = comparison.real_metrics(comparison.datasets[0]) if len(comparison.datasets) == 1 else {}
+    measured = {name for row in comparison.rows for name in row.scores}
     for name in names:
         scores = [rows[run.run_id].scores.get(name) for run in runs]
         estimates = [*(score.estimate if score else None for score in scores), real_metrics.get(name)]
         head, line = metric_title(name), [short_text(name, estimate) for estimate in estimates]
         if narrow:
             head, line = narrow_texts(name, estimates)
-        heads.append(head + _ARROWS[METRICS[name].better])
+        heads.append(head + _ARROWS[better_direction(name, measured)])
         texts.append(line)
         winners = {dataset: comparison.best(dataset, name) for dataset in comparison.datasets}
         best.append([rows[run.run_id].label in winners[rows[run.run_id].dataset] for run in runs])

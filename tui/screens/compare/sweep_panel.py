@@ -11,7 +11,6 @@ from core.comparison.formatting import metric_title, short_text
 from core.comparison.grouping import Member
 from core.comparison.sweep import Sweep, SweepLine, SweepPoint, sweep, swept_metrics, swept_settings
 from core.errors import UserError
-from core.runs import METRICS
 from tui.settings.series_colors import series_style
 from tui.widgets.charts.sweep_chart import SweepChart
 from tui.widgets.title_bar import update_static
@@ -70,7 +69,7 @@ class SweepPanel(Vertical):
         styles = [series_style(index, variables) for index in range(len(shown.lines))]
         log = shown.log and not self.linear
         chart.show(shown, styles, log=log)
-        better = METRICS[shown.metric].better if shown.metric in METRICS else None
+        better = shown.better
         title = Content.assemble(
             f" {metric_title(shown.metric)}",
             (f" ({better} is better)" if better else "", "$text-muted"),
@@ -127,7 +126,7 @@ def _name(line: SweepLine, shown: Sweep) -> str:
 
 def _best_text(shown: Sweep) -> str:
     """The best point as text; empty if the metric has no better direction or no point."""
-    better = METRICS[shown.metric].better if shown.metric in METRICS else None
+    better = shown.better
     if better is None or not shown.lines or len({line.dataset for line in shown.lines}) > 1:
         return ""
     points = [(line, point) for line in shown.lines for point in line.points]

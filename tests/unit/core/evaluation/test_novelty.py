@@ -13,6 +13,7 @@ from core.data import DataRecipe, ImageSet, load_dataset
 from core.errors import UserError
 from core.evaluation.metrics.novelty import CopyReference, CopyTest, copy_test, mann_whitney
 from core.runs import METRICS
+from core.statistics import nearest as nearest_module
 from core.statistics.estimate import Estimate
 from core.statistics.nearest import as_rows, nearest
 
@@ -262,3 +263,12 @@ def test_images_that_cannot_be_compared_are_refused_in_one_line(little: ImageSet
         copy_test(heldout, train[:0], heldout)
     with pytest.raises(UserError, match="numbers from 0 to 1"):
         copy_test(np.full(heldout.shape, np.nan), train, heldout)
+
+
+def test_a_reference_of_bytes_in_blocks_has_the_nearest_of_one_of_floats(rng, monkeypatch):
+    train = rng.integers(0, 9, (50, 12), dtype=np.uint8)
+    rows = as_rows(rng.integers(0, 9, (20, 1, 3, 4), dtype=np.uint8))
+    whole = nearest(rows, train / np.float32(255), 3)
+    monkeypatch.setattr(nearest_module, "_CHUNK_SIZE", 12 * 7)
+    for found, expected in zip(nearest(rows, train, 3), whole, strict=True):
+        np.testing.assert_array_equal(found, expected)

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from core.errors import UserError
 from core.runs import METRICS, Evaluation, RunDirectory, add_evaluation, latest_evaluation, read_evaluations
 from core.runs import results as results_module
-from core.runs.results import FILE_NAME, FORMAT_VERSION, GROUPS
+from core.runs.results import FILE_NAME, FORMAT_VERSION, GROUPS, better_direction
 from core.statistics.estimate import Estimate
 
 
@@ -289,3 +289,12 @@ def test_one_wrong_byte_anywhere_is_read_or_explained(run, place, byte):
     data[place % len(data)] = byte
     (run.path / FILE_NAME).write_bytes(data)
     assert is_read_or_explained(run)
+
+
+def test_density_of_pixels_is_better_for_triangles_only_and_that_of_features_for_nothing():
+    assert better_direction("density", ["density", "area_ks"]) == "higher"
+    assert better_direction("density", ["density", "kid"]) is None
+    assert better_direction("coverage", []) is None
+    assert better_direction("kid", ["kid"]) == "lower"
+    assert better_direction("feature_density", ["kid"]) is None
+    assert better_direction("heldout", []) is None
