@@ -116,7 +116,7 @@ def command(
     show: bool,
     as_json: bool,
 ) -> None:
-    """Restore degraded images with any trained run, without training for it.
+    """Restore masked, noisy, small, blurred or JPEG images with a trained run.
 
     RUN is an id, an unambiguous prefix of one, the path of a run's folder, or latest. A row of the PNG has the
     original (with --degrade), the degraded image, the answers, their mean, and their standard deviation, twice as

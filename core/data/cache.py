@@ -20,9 +20,11 @@ from typing import Final, TypeVar
 
 import msgspec
 import numpy as np
+import tomli_w
 from numpy.typing import NDArray
 
-from core.config.load import decode, encode_toml, read_toml
+from core.config.load import decode, read_toml
+from core.config.tables import without_none
 from core.data.recipe import FOLDER_DEFAULTS, DataRecipe
 from core.errors import UserError, is_machine_error
 from core.files.atomic import write_new_file
@@ -197,7 +199,7 @@ def build_set(
             scratch.mkdir()
             try:
                 record = make(scratch)
-                write_new_file(scratch / RECORD_FILE, [encode_toml(record).encode()])
+                write_new_file(scratch / RECORD_FILE, [_encode(record).encode()])
                 # A folder may turn out to have fewer images than requested.
                 count, heldout = min(count, record.count), min(heldout, record.heldout)
                 return _install(
@@ -235,6 +237,18 @@ def _map_array(path: Path, shape: tuple[int, ...], dtype: type[Number]) -> NDArr
     if array.shape != shape or array.dtype != dtype:
         raise ValueError(f"{path}: expected {dtype.__name__} {shape}, got {array.dtype} {array.shape}")
     return array
+
+
+def _encode(record: Record) -> str:
+    """Encode a description without the settings of folders that have their defaults, as older versions did."""
+    table = without_none(msgspec.to_builtins(record))
+    recipe = table["recipe"]
+    table["recipe"] = {
+        key: value
+        for key, value in recipe.items()
+        if key not in FOLDER_DEFAULTS or value != FOLDER_DEFAULTS[key]
+    }
+    return tomli_w.dumps(table)
 
 
 def _map_labels(path: Path, count: int, classes: int) -> NDArray[np.uint16]:

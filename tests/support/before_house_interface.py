@@ -155,8 +155,14 @@ def file_schema(kind: type) -> dict[str, Json]:
 
 
 def without_new_values(found: Json, wanted: Json) -> Json:
-    """Remove the values of settings that old files have not, because a setting may take more values than it did."""
+    """Remove the values of settings that old files have not, because a setting may take more values than it did.
+
+    One of them may be None, which then stands for the old default.
+    """
     if isinstance(found, Mapping) and isinstance(wanted, Mapping):
+        if "anyOf" in found and "type" in wanted and found.get("default") is None:
+            (kind,) = [one for one in found["anyOf"] if one != {"type": "null"}]
+            return {**kind, "default": wanted["default"]}
         return {
             key: [one for one in value if one in wanted[key]]
             if key == "enum" and key in wanted

@@ -52,7 +52,7 @@ def test_an_error_of_the_machine_ends_the_making_in_one_line_and_nothing_is_kept
         with pytest.raises(UserError, match=r"\.png: cannot be read now \(.*try again") as raised:
             load(images)
     assert "\n" not in str(raised.value)
-    assert [path for path in (images.parent / "data").iterdir() if path.name != ".locks"] == []
+    assert [path for path in (images.parent / "data").glob("*") if path.name != ".locks"] == []
     made = load(images)
     assert (len(made.train) + len(made.heldout), made.notes) == (6, ())
 
