@@ -164,6 +164,8 @@ def _emit_made_sets(sets: Sequence[MadeSet], *, as_json: bool) -> None:
             [str(record.count), str(record.heldout), str(record.size)] if record is not None else ["", "", ""]
         )
         source = f"; from {sanitize(one.source)}" if record is not None and record.recipe.path else ""
+        if record is not None and record.classes:
+            source = f"; {len(record.classes)} classes{source}"
         rows.append((sanitize(one.path.name), *counts, _size_text(one.size), f"{one.state}{source}"))
     headers = ("made set", "images", "held out", "size", "on disk", "state")
     emit(format_table(headers, rows, "lrrrrl", width=stdout_width()))
@@ -183,6 +185,7 @@ def _made_set_json(made: MadeSet) -> dict[str, object]:
         "heldout": record.heldout if record is not None else None,
         "channels": record.channels if record is not None else None,
         "size": record.size if record is not None else None,
+        "classes": [sanitize(name) for name in record.classes] if record is not None else [],
     }
 
 
@@ -220,5 +223,6 @@ def _set_json(images: ImageSet) -> dict[str, object]:
         "size": images.size,
         "mean_square": images.mean_square,
         "notes": list(images.notes),
+        "classes": [sanitize(name) for name in images.classes],
         "recipe": msgspec.to_builtins(images.recipe),
     }

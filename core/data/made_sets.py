@@ -24,12 +24,12 @@ _LEFTOVER: Final = re.compile(r"\.(?P<name>.+)\.[0-9a-f]{8}\.(tmp|old)")
 
 
 class SetState(StrEnum):
-    """State of a made set, compared with its recipe and its folder of images."""
+    """State of a made set, compared with its recipe and its folder or file of images."""
 
     CURRENT = "current"
     RECIPE_CHANGED = "its recipe has changed"
-    FOLDER_CHANGED = "its folder has changed"
-    FOLDER_GONE = "its folder is gone or cannot be read"
+    FOLDER_CHANGED = "its images have changed"
+    FOLDER_GONE = "its images are gone or cannot be read"
     UNREADABLE = "cannot be read now"
     DAMAGED = "damaged"
     LEFTOVER = "left over from a making that was killed"
@@ -60,7 +60,7 @@ class MadeSet:
 
     @property
     def source(self) -> str:
-        """The folder of images of the set, else the name of its recipe; empty if it is unknown."""
+        """The folder or file of images of the set, else the name of its recipe; empty if it is unknown."""
         if self.record is None:
             return ""
         return self.record.recipe.path or self.record.recipe.name

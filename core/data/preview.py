@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 from core.data import cache
 from core.data.decode import Decoded, NotAnImageError
 from core.data.folder import Entry, decode_entry, image_files, to_grey
+from core.data.labels import labels_if_any
 from core.data.making import own_size, set_fingerprint
 from core.data.recipe import HELDOUT_TRIANGLES, TRIANGLES, DataRecipe, default_data_dir
 from core.data.sets import ImageSet, load_dataset
 from core.data.splitting import HELDOUT_SHARE, is_heldout, path_hash, split, split_images
 from core.data.survey import Survey
-from core.data.triangle_kinds import draw_kinds
+from core.data.triangle_kinds import KINDS, draw_kinds
 from core.data.triangles import HELDOUT, TRAIN, draw_colours, draw_corners, render
 from core.errors import UserError
 
@@ -53,6 +54,20 @@ def planned_size(recipe: DataRecipe) -> int:
         return recipe.side
     files = image_files(Path(recipe.path or "."), leave_out=default_data_dir())
     return own_size(recipe, [name for name, _, _ in files]) or recipe.side
+
+
+def planned_classes(recipe: DataRecipe) -> tuple[str, ...]:
+    """Return the names of the classes that a set will have, as far as its files tell; empty without labels.
+
+    Raises:
+        UserError: the folder of images cannot be read, or has no files.
+    """
+    if recipe.kind == "triangles":
+        return KINDS if recipe.labels == "angles" else ()
+    source = Path(recipe.path or ".")
+    names = [name for name, _, _ in image_files(source, leave_out=default_data_dir())]
+    labels = labels_if_any(source, names)
+    return labels.classes if labels is not None else ()
 
 
 def first_images(recipe: DataRecipe, count: int, *, heldout: bool) -> Pixels:

@@ -22,7 +22,7 @@ def test_json_describes_the_set(core):
     done = core("data", "make", "array", "--count", "5", "--json")
     found = json.loads(done.stdout)
     assert set(found) == {
-        *("name", "path", "train", "heldout", "channels", "size", "mean_square", "notes", "recipe")
+        *("name", "path", "train", "heldout", "channels", "size", "mean_square", "notes", "classes", "recipe")
     }
     assert (found["name"], found["train"], found["channels"], found["size"]) == ("array", 5, 1, 32)
     assert found["mean_square"] == 1.0
@@ -107,8 +107,8 @@ def test_made_sets_are_listed_with_sizes_and_removed(core, tmp_path):
     new = core("data", "make", "mine").stdout.strip().removeprefix("datasets/")
     triangles = core("data", "make", "array", "--count", "5").stdout.strip().removeprefix("datasets/")
     text = core("data", "list").stdout
-    assert "B  its folder has changed; from" in next(line for line in text.splitlines() if old in line)
-    assert "kB  current; from" in next(line for line in text.splitlines() if new in line)
+    assert "B  its images have changed; from" in next(line for line in text.splitlines() if old in line)
+    assert "B  current; from" in next(line for line in text.splitlines() if new in line)
     assert core("data", "list", "--made").stdout == text.split("\n\n")[1]
     found = {one["name"]: one for one in json.loads(core("data", "list", "--made", "--json").stdout)}
     assert set(found) == {old, new, triangles}

@@ -34,7 +34,7 @@ async def test_it_begins_with_the_selected_runs_dataset_and_the_newest_samples_b
         screen = await browse(driven)
         text = driven.text()
         for text_part in (
-            *("1 array", "2 high", "3 low", "10,000 images to train on, 2,000 held out; not made yet"),
+            *("1 array", "2 high", "4 low", "10,000 images to train on, 2,000 held out; not made yet"),
             *("drawn at 720 x 720 in black and white, stored as PNG", "seed 0", "clean, smooth edges"),
             *("held out 1-4 of 2,000 · grey 8.", "samples of sine, epoch 2 · grey 0%"),
         ):
@@ -99,6 +99,7 @@ async def test_keys_digits_and_clicks_go_to_other_datasets(tmp_path: Path) -> No
     async with dashboard(tmp_path / "runs", (160, 50)) as driven:
         screen = await browse(driven)
         for key, name in (
+            ("right", "kinds"),
             ("right", "low"),
             ("right", "array"),
             ("left", "low"),

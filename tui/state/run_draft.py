@@ -4,7 +4,8 @@ import itertools
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal, get_args, get_origin, get_type_hints
+from types import NoneType, UnionType
+from typing import Any, Final, Literal, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -34,11 +35,11 @@ class Field:
 
     @property
     def choices(self) -> tuple[str, ...]:
-        """The values to choose from; empty if any text can be typed."""
-        kind = _field_type(self.key)
+        """The values to choose from, of which the empty text is None; empty if any text can be typed."""
+        kind, may_be_none = _field_type(self.key)
         if kind is bool:
             return ("false", "true")
-        return get_args(kind) if get_origin(kind) is Literal else ()
+        return ("",) * may_be_none + get_args(kind) if get_origin(kind) is Literal else ()
 
 
 FIELDS: Final = (
@@ -52,6 +53,12 @@ FIELDS: Final = (
     Field("train.learning_rate", "learning rate"),
     Field("train.augment", "augmentation", "auto: none; for triangles dihedral"),
     Field("train.seed", "seed", "of weights, data order and noise"),
+    Field("data.labels", "class labels", "samples of a class can be drawn"),
+    Field("data.size", "image size", "pixels per side; empty: their own"),
+    Field("data.fit", "fit images", "how images become squares"),
+    Field("data.channels", "image channels", "empty: colour if any has colour"),
+    Field("data.background", "background", "black, white, grey or #rrggbb"),
+    Field("data.heldout_share", "held-out share", "such as 0.2; empty: 0.1"),
 )
 
 
@@ -100,7 +107,8 @@ class RunDraft:
         values = {}
         for field in FIELDS:
             section, name = field.key.split(".")
-            values[field.key] = setting_text(table[section][name])
+            value = table[section][name]
+            values[field.key] = "" if value is None and _field_type(field.key)[1] else setting_text(value)
         return values
 
     def build(self, values: Mapping[str, str], schedules: Sequence[str]) -> list[RunConfig]:
@@ -135,7 +143,7 @@ class RunDraft:
 def field_error(key: str, value: str) -> str:
     """The error in one value by itself; empty if it is valid."""
     if not value.strip():
-        return "expected a value"
+        return "" if _field_type(key)[1] else "expected a value"
     table: dict[str, Any] = {}
     set_key(table, key, parse_value(key, value), source="")
     try:
@@ -144,6 +152,8 @@ def field_error(key: str, value: str) -> str:
             find_data_recipe(config.data.dataset)
     except UserError as error:
         message = str(error)
+        if "matching regex" in message:
+            return f"expected {next(field.hint for field in FIELDS if field.key == key)}"
         return _without_type_names(
             message.rpartition(": ")[2] if message.startswith(f": {key} = ") else message
         )
@@ -180,17 +190,22 @@ def preview_schedule(draft: RunDraft, values: Mapping[str, str], schedule: str) 
 def _without_type_names(message: str) -> str:
     """The decoder's message without the names of Python's types.
 
-    >>> _without_type_names("expected `int` >= 1"), _without_type_names("expected `float`, got `str`")
+    >>> _without_type_names("expected `int` >= 1"), _without_type_names("expected `float | null`, got `str`")
     ('expected a whole number >= 1', 'expected a number')
     """
-    message = re.sub(r", got `\w+`$", "", message)
+    message = re.sub(r", got `\w+`$", "", message).replace(" | null`", "`")
     return message.replace("`int`", "a whole number").replace("`float`", "a number")
 
 
 def parse_value(key: str, value: str) -> Any:
-    """Parse a text as a TOML value; a text that the setting expects as a string stays a string."""
+    """Parse a text as a TOML value; a text that the setting expects as a string stays a string.
+
+    The empty text is None where the setting may be None.
+    """
     value = value.strip()
-    kind = _field_type(key)
+    kind, may_be_none = _field_type(key)
+    if not value and may_be_none:
+        return None
     if get_origin(kind) is Literal or kind is str:
         return value
     try:
@@ -200,9 +215,14 @@ def parse_value(key: str, value: str) -> Any:
         return value
 
 
-def _field_type(key: str) -> Any:
+def _field_type(key: str) -> tuple[Any, bool]:
+    """Return the type of a setting without None, and whether it may be None."""
     section, name = key.split(".")
-    return get_type_hints(get_type_hints(RunConfig)[section])[name]
+    kind = get_type_hints(get_type_hints(RunConfig)[section])[name]
+    if get_origin(kind) is not UnionType and get_origin(kind) is not Union:
+        return kind, False
+    types = [one for one in get_args(kind) if one is not NoneType]
+    return types[0] if len(types) == 1 else kind, len(types) < len(get_args(kind))
 
 
 def _with_schedule(config: RunConfig, name: str) -> RunConfig:

@@ -30,12 +30,23 @@ MIN_HELDOUT: Final = 4
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BrowserSide:
-    """One side of the screen, real images or a run's samples, with triangle fits and grey histogram."""
+    """One side of the screen, real images or a run's samples, with triangle fits and grey histogram.
+
+    `labels` are the classes of the images, [N], as indices of the names in `classes`; None without labels.
+    """
 
     images: Pixels
     overlay: Overlay | None
     greys: GreyShares
     color: str | None = None
+    labels: NDArray[np.int64] | None = None
+    classes: tuple[str, ...] = ()
+
+    def title(self, index: int) -> str:
+        """The number of an image, from 1, and its class."""
+        if self.labels is None:
+            return f"{index + 1}"
+        return f"{index + 1} {self.classes[self.labels[index]]}"
 
 
 @dataclass
@@ -111,10 +122,12 @@ class DatasetBrowser:
 
     def real(self) -> BrowserSide | None:
         """The real images; the same object until something changes."""
-        split = self.split
-        if split is None:
+        preview, split = self.preview, self.split
+        if preview is None or split is None:
             return None
-        return self._side("real", split.images, self._overlay(split.overlay, split.fitted), split.greys, None)
+        overlay = self._overlay(split.overlay, split.fitted)
+        made = BrowserSide(split.images, overlay, split.greys, None, split.labels, preview.classes)
+        return self._side("real", made)
 
     def samples(self, run: RunSnapshot, color: str) -> tuple[BrowserSide | None, int]:
         """The samples of a run and their epoch; None if none can be read."""
@@ -126,7 +139,7 @@ class DatasetBrowser:
         overlay = self._overlay(overlay_path(run.run, found[0]), images)
         if self._greys is None or self._greys[0] is not images:
             self._greys = (images, grey_shares(images))
-        return self._side("samples", images, overlay, self._greys[1], color), found[0]
+        return self._side("samples", BrowserSide(images, overlay, self._greys[1], color)), found[0]
 
     def tiles(
         self, side: BrowserSide, count: int, size: int, *, triangles: bool, outline: str, unfitted: str
@@ -159,13 +172,12 @@ class DatasetBrowser:
             self._tiles.popitem(last=False)
         return tiles
 
-    def _side(
-        self, name: str, images: Pixels, overlay: Overlay | None, greys: GreyShares, color: str | None
-    ) -> BrowserSide:
-        key = (images, overlay, color)
+    def _side(self, name: str, made: BrowserSide) -> BrowserSide:
+        """Keep a side while its images, fits and colour are the same objects."""
+        key = (made.images, made.overlay, made.color)
         cached = self._sides.get(name)
         if cached is None or any(old is not new for old, new in zip(cached[0], key, strict=True)):
-            cached = self._sides[name] = (key, BrowserSide(images, overlay, greys, color))
+            cached = self._sides[name] = (key, made)
         return cached[1]
 
     def _overlay(self, path: Path, images: Pixels) -> Overlay | None:
@@ -186,14 +198,14 @@ def scaled(image: Pixels, size: int) -> Pixels:
 
 def _image_tile(side: BrowserSide, index: int, image: Pixels) -> WallColumn:
     share = grey_share_per_image(np.asarray(side.images[index : index + 1]))[0]
-    text = f"grey {share:.1%}" if image.shape[-1] == 1 else ""  # a share of greys says nothing about colours
-    return WallColumn(f"{index + 1}", image[None], text, side.color)
+    text = f"grey {share:.1%}" if image.ndim == 2 else ""  # a share of greys says nothing about colours
+    return WallColumn(side.title(index), image[None], text, side.color)
 
 
 def _triangle_tiles(
     side: BrowserSide, index: int, image: Pixels, outline: str, unfitted: str
 ) -> list[WallColumn]:
-    title = f"{index + 1}"
+    title = side.title(index)
     if side.overlay is None or index >= len(side.overlay.corners):
         empty = unfitted if side.overlay is None else "not fitted"
         return [

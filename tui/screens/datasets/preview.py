@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from core.data.preview import existing_dataset, first_images
+from core.data.preview import existing_dataset, first_images, planned_classes
 from core.data.recipe import (
     DataRecipe,
     data_recipe_names,
@@ -33,6 +33,7 @@ FIT_TEXTS: Final = {
 }
 PREVIEW_FILES: Final = 64
 """The number of images that are made or read for the preview of a dataset that has not been built."""
+NAMED_CLASSES: Final = 10
 COUNTED_IMAGES: Final = 512
 """The number of images whose grey values are counted."""
 FITTED_PIXELS: Final = 128 * 32 * 32
@@ -49,6 +50,7 @@ class Split:
         greys: the grey histogram of the first `COUNTED_IMAGES`.
         fitted: the first images, to which triangles are fitted.
         mark: a hash that names `fitted`.
+        labels: the class of each image, [N]; None without labels, or while the dataset is not built.
     """
 
     images: Pixels
@@ -56,13 +58,16 @@ class Split:
     greys: GreyShares
     fitted: Pixels
     mark: str
+    labels: NDArray[np.int64] | None = None
 
     @classmethod
-    def from_images(cls, images: Pixels, total: int | None) -> "Split":
+    def from_images(
+        cls, images: Pixels, total: int | None, labels: NDArray[np.int64] | None = None
+    ) -> "Split":
         first = np.asarray(images[:COUNTED_IMAGES])
         height, width = images.shape[1:3]
         fitted = first[: max(1, FITTED_PIXELS // (height * width))]
-        return cls(images, total, grey_shares(first), fitted, pixels_hash(fitted))
+        return cls(images, total, grey_shares(first), fitted, pixels_hash(fitted), labels)
 
     @property
     def overlay(self) -> Path:
@@ -72,13 +77,17 @@ class Split:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DatasetPreview:
-    """A dataset: its name, its recipe, its splits by whether they are held out, and its folder if it is built."""
+    """A dataset: its name, its recipe, its splits by whether they are held out, and its folder if it is built.
+
+    `classes` are the names of its classes, empty without labels.
+    """
 
     name: str
     recipe: DataRecipe
     splits: dict[bool, Split]
     folder: Path | None
     notes: tuple[str, ...] = ()
+    classes: tuple[str, ...] = ()
 
 
 def preview_dataset(name: str) -> DatasetPreview:
@@ -91,10 +100,13 @@ def preview_dataset(name: str) -> DatasetPreview:
     dataset = existing_dataset(recipe)
     if dataset is not None:
         splits = {
-            heldout: Split.from_images(to_channels_last(images), len(images))
-            for heldout, images in ((False, dataset.train), (True, dataset.heldout))
+            heldout: Split.from_images(to_channels_last(images), len(images), labels)
+            for heldout, images, labels in (
+                (False, dataset.train, dataset.train_labels),
+                (True, dataset.heldout, dataset.heldout_labels),
+            )
         }
-        return DatasetPreview(name, recipe, splits, dataset.path, dataset.notes)
+        return DatasetPreview(name, recipe, splits, dataset.path, dataset.notes, dataset.classes)
     count = PREVIEW_TRIANGLES if recipe.kind == "triangles" else PREVIEW_FILES
     totals = {False: recipe.count, True: recipe.heldout}
     splits = {
@@ -103,7 +115,7 @@ def preview_dataset(name: str) -> DatasetPreview:
         )
         for heldout in (False, True)
     }
-    return DatasetPreview(name, recipe, splits, None)
+    return DatasetPreview(name, recipe, splits, None, classes=planned_classes(recipe))
 
 
 def preview_text(preview: DatasetPreview) -> str:
@@ -121,6 +133,7 @@ def preview_text(preview: DatasetPreview) -> str:
     if recipe.kind == "folder":
         origin = f"from {sanitize(recipe.path or '')}, {FIT_TEXTS[recipe.fit]}"
     sentences = [f"{counts[0].upper()}{counts[1:]}; {where}.", f"{size}, {origin}."]
+    sentences += [f"{classes_text(preview.classes)}."] if preview.classes else []
     sentences += [sanitize(recipe.description)] if recipe.description else []
     sentences += [f"{hidden}."] if (hidden := sanitize(hidden_folder_note(preview.name))) else []
     return " ".join([*sentences, *(f"{sanitize(note)}." for note in preview.notes)])
@@ -136,6 +149,16 @@ def rendering_text(recipe: DataRecipe) -> str:
     stored = {"jpeg": f"JPEG of quality {recipe.quality}", "png": "PNG", "array": "an array"}[recipe.storage]
     colours = "in greys" if recipe.antialias else "in black and white"
     return f"drawn at {canvas} x {canvas} {colours}, stored as {stored}"
+
+
+def classes_text(classes: Sequence[str]) -> str:
+    """The number of classes and the names of the first.
+
+    >>> classes_text(("acute", "right", "obtuse")), classes_text([str(digit) for digit in range(100)])
+    ('3 classes: acute, right, obtuse', '100 classes: 0, 1, 2, 3, 4, 5, 6, 7, 8, 9 and 90 others')
+    """
+    names, others = ", ".join(classes[:NAMED_CLASSES]), len(classes) - NAMED_CLASSES
+    return sanitize(f"{len(classes)} classes: {names}{f' and {others} others' if others > 0 else ''}")
 
 
 def known_datasets(runs: Sequence[RunSnapshot], folders: Sequence[str]) -> list[str]:

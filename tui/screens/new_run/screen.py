@@ -36,7 +36,7 @@ MIN_WIDTH_FOR_HINTS: Final = 72
 CLONE: Final = "as it was"
 MIN_WIDTH_FOR_NOTES: Final = 120
 """From this width on, notes about the schedules are shown beside the form."""
-_CHOICE_NAMES: Final = {"true": "yes", "false": "no"}
+_CHOICE_NAMES: Final = {"true": "yes", "false": "no", "": "as the dataset"}
 
 
 class _Form(VerticalScroll, inherit_bindings=False, can_focus=False):
