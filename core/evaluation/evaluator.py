@@ -35,9 +35,9 @@ Stage = Callable[[str, str], AbstractContextManager[Progress]]
 """Opens a stage of the work, given its description and the unit of its progress."""
 
 ALL_GROUPS: Final = tuple(GROUPS)
-IMAGE_GROUPS: Final = ("shape", "grey", "features", "appearance", "distribution", "novelty")
+IMAGE_GROUPS: Final = ("shape", "labels", "grey", "features", "appearance", "distribution", "novelty")
 """Groups that can be measured on images from anywhere; the other groups need the network."""
-_TRIANGLE_GROUPS: Final = ("shape", "grey")
+_TRIANGLE_GROUPS: Final = ("shape", "labels", "grey")
 _FIT_CHUNK: Final = 128
 
 
@@ -76,7 +76,8 @@ class Evaluator:
     @property
     def groups(self) -> tuple[str, ...]:
         """The groups of metrics that apply to this data, including those that need a run."""
-        return tuple(group for group in ALL_GROUPS if self.has_triangles or group not in _TRIANGLE_GROUPS)
+        left_out = {*(() if self.has_triangles else _TRIANGLE_GROUPS), *(() if self.images.classes else ("labels",))}
+        return tuple(group for group in ALL_GROUPS if group not in left_out)
 
     @property
     def default_groups(self) -> tuple[str, ...]:
@@ -132,7 +133,7 @@ class Evaluator:
         fits = self._fit(samples, "fitting samples") if self._needs_fits(groups) else None
         metrics, curves = self._measure(samples, fits, groups)
         if labels is not None:
-            if fits is not None:
+            if fits is not None and "labels" in groups:
                 metrics |= label_accuracy(fits, labels, self.images.classes)
             reference = self._shape_reference if fits is not None else None
             self.classes = evaluate_classes(samples, labels, self.images, fits, reference, self.heldout)
@@ -156,7 +157,7 @@ class Evaluator:
             samples = self.real_sample(count)
             fits = self._cached_fit(samples, "fitting real images") if self._needs_fits(groups) else None
             self._real_metrics[key], _ = self._measure(samples, fits, groups)
-            if fits is not None and (labels := self.images.train_labels) is not None:
+            if fits is not None and "labels" in groups and (labels := self.images.train_labels) is not None:
                 found = label_accuracy(fits, labels[self._real_indices(count)], self.images.classes)
                 self._real_metrics[key] |= found
             if "novelty" in groups:
@@ -232,7 +233,7 @@ class Evaluator:
         return metrics, curves
 
     def _needs_fits(self, groups: Collection[str]) -> bool:
-        return self.has_triangles and not {"shape", "grey", "distribution"}.isdisjoint(groups)
+        return self.has_triangles and not {"shape", "labels", "grey", "distribution"}.isdisjoint(groups)
 
     @cached_property
     def linear_denoiser(self) -> LinearDenoiser | None:

@@ -264,8 +264,9 @@ METRICS: Final[dict[str, Metric]] = {
 GROUPS: Final[dict[str, tuple[str, ...]]] = {
     "shape": (
         *("balanced_pass_rate", "pass_rate", "area_distance", "near_empty"),
-        *("label_accuracy", "soft_iou", "residual"),
+        *("soft_iou", "residual"),
     ),
+    "labels": ("label_accuracy",),
     "grey": ("grey_pass_rate", "haze", "stray_grey"),
     "features": (
         *("kid", "frechet", "feature_precision", "feature_recall", "feature_density", "feature_coverage"),

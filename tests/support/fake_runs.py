@@ -30,7 +30,7 @@ from core.runs import (
     add_evaluation,
 )
 from core.runs.process import boot_id, host_name
-from core.runs.results import GENERAL_GROUPS, GROUPS
+from core.runs.results import GENERAL_GROUPS, GROUPS, OPTIONAL_GROUPS
 from core.runs.trajectory import TrajectorySpec, state_timesteps
 from core.schedules import SCHEDULE_NAMES
 from core.statistics.estimate import Estimate
@@ -40,9 +40,9 @@ from tests.support.fake_images import fake_images, states, write_samples
 TRIANGLE_METRICS: Final = {
     name: metric
     for name, metric in METRICS.items()
-    if not any(name in GROUPS[group] for group in GENERAL_GROUPS)
+    if not any(name in GROUPS[group] for group in (*GENERAL_GROUPS, *OPTIONAL_GROUPS, "labels"))
 }
-"""The metrics of triangles: all but those of general images."""
+"""The metrics of triangles that are measured by default: all but those of general images and of labels."""
 CREATED: Final = datetime(2026, 11, 24, 10, 15, 2, tzinfo=UTC)
 NOW: Final = CREATED.timestamp() + 192.0
 """The clock of the dashboard's tests."""

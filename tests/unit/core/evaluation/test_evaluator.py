@@ -16,11 +16,13 @@ from core.evaluation import evaluator as evaluate_module
 from core.evaluation.evaluator import IMAGE_GROUPS, Evaluator, evaluate_images
 from core.evaluation.metrics import Progress
 from core.runs import METRICS
-from core.runs.results import GENERAL_GROUPS, GROUPS
+from core.runs.results import GENERAL_GROUPS, GROUPS, OPTIONAL_GROUPS
 
 SMALL = DataRecipe(
     name="small", kind="triangles", count=150, heldout=150, size=16, canvas=128, storage="png", antialias=True
 )
+
+TRIANGLE_GROUPS = [group for group in IMAGE_GROUPS if group not in {*GENERAL_GROUPS, "labels"}]
 
 
 def unit(images: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -74,7 +76,7 @@ class Recorder:
 def test_real_triangles_score_as_real_in_everything(evaluator, triangles):
     metrics, curves = evaluator.evaluate(unit(triangles.train[:100]))
     assert set(metrics) == {
-        name for group in IMAGE_GROUPS if group not in GENERAL_GROUPS for name in GROUPS[group]
+        name for group in TRIANGLE_GROUPS for name in GROUPS[group]
     }
     for name in ("balanced_pass_rate", "pass_rate", "grey_pass_rate"):
         estimate = metrics[name]
@@ -107,7 +109,7 @@ def test_copies_of_training_images_are_caught(evaluator, triangles):
     assert abs(new["copy_z"].value) < 3
 
 
-@pytest.mark.parametrize("group", [group for group in IMAGE_GROUPS if group not in GENERAL_GROUPS])
+@pytest.mark.parametrize("group", TRIANGLE_GROUPS)
 def test_each_group_alone_gives_its_numbers_as_all_together_do(evaluator, triangles, group):
     samples = unit(triangles.train[:40])
     everything, _ = evaluator.evaluate(samples)
@@ -193,7 +195,7 @@ def test_data_that_cannot_be_written_beside_are_fitted_each_time(triangles, tmp_
 
 def test_images_of_other_things_have_no_shape_but_a_distribution(holiday):
     evaluator = Evaluator(holiday)
-    assert evaluator.groups == evaluator.default_groups == tuple(GROUPS)[2:]
+    assert evaluator.groups == (*evaluator.default_groups, *OPTIONAL_GROUPS) == tuple(GROUPS)[3:]
     metrics, curves = evaluator.evaluate(unit(holiday.train[:20]))
     real = {*GROUPS["features"], *GROUPS["appearance"], *GROUPS["distribution"][4:], "copies"}
     assert set(metrics) == {*real, "copy_z"}
@@ -224,7 +226,8 @@ def test_what_cannot_be_evaluated_is_explained(evaluator, samples, message):
 
 
 def test_groups_are_those_of_the_metrics(evaluator):
-    assert evaluator.groups == tuple(GROUPS) == evaluate_module.ALL_GROUPS
+    assert evaluator.groups == tuple(group for group in evaluate_module.ALL_GROUPS if group != "labels")
+    assert tuple(GROUPS) == evaluate_module.ALL_GROUPS
     assert set(IMAGE_GROUPS) < set(GROUPS)
     assert {name for names in GROUPS.values() for name in names} == set(METRICS)
 

@@ -17,7 +17,7 @@ from core.runs.interventions import write_interventions
 from core.schedules import make_schedule
 from core.statistics.estimate import Estimate
 from tests.support.evaluated_runs import evaluation, make_configured_run, make_run_grid, read_figure_data
-from tests.support.fake_runs import make_run
+from tests.support.fake_runs import TRIANGLE_METRICS, make_run
 from tests.unit.core.comparison.test_explain import subject
 
 HOSTILE = "<script>alert('x')</script>\"&\x1b[31m"
@@ -155,7 +155,7 @@ def test_results_have_a_column_a_schedule_and_one_for_real_images(tmp_path):
     data = read_figure_data(tmp_path)
     (table,) = tables.result_tables(data, tables.compare_all_series(data))
     assert table.heads == ("", "linear", "x^10", "real images")
-    assert len(table.rows) == len(METRICS)
+    assert len(table.rows) == len(TRIANGLE_METRICS)
     assert "1,000 samples against 1,000 held-out images, ddim with eta 1 in 50 steps" in table.note
     cells = {row[0].lines[0]: row for row in table.rows}
     assert (cells["coverage ↑"][-1].lines, cells["coverage ↑"][-1].detail) == (("96.0%",), "[95.0, 97.0]")
