@@ -198,8 +198,8 @@ def _head(part: Part, decomposition: Decomposition) -> str:
         return f"{words[0].upper()}{words[1:]} {verb} {decomposition.parts[part].value:.2f}"
     share = round(shares[part], 2)
     if share < _NEARLY_ALL:
-        return f"{share:.0%} of it is {words}"
-    return f"{'All' if share >= _ALL else 'Nearly all'} of it is {words}"
+        return f"{share:.0%} of the difference is {words}"
+    return f"{'All' if share >= _ALL else 'Nearly all'} of the difference is {words}"
 
 
 def _start_text(subject: Subject, measured: Distances, numbers: dict[str, float | None]) -> str:

@@ -24,6 +24,7 @@ from core.figures.layout import (
 )
 from core.figures.reverse import epochs_text
 from core.figures.style import FAINT, typeset
+from core.runs.noise_error_epochs import have_heldout_errors, held_between, noise_errors_by_epoch
 from core.statistics.noise_error_bins import EDGES, NoiseErrorBins, multiples_of_best
 
 NOT_RECORDED: Final = "no run has recorded its noise-prediction error: older versions did not"
@@ -35,13 +36,20 @@ MAX_MULTIPLE: Final = 100.0
 BinsByEpoch = dict[int, NoiseErrorBins]
 
 
-def bins_by_epoch(members: Sequence[Member]) -> BinsByEpoch:
-    """Return the bins of each epoch, ascending, pooled over runs that differ in their seed."""
+def bins_by_epoch(members: Sequence[Member], *, heldout: bool = False) -> BinsByEpoch:
+    """Return the bins of each epoch, ascending, pooled over runs that differ in their seed.
+
+    Args:
+        members: the runs.
+        heldout: those of held-out images, which epochs without a sheet of samples have from the sheet before, instead
+            of those of the training.
+    """
     found: dict[int, list[NoiseErrorBins]] = {}
     for member in members:
-        for record in member.epochs:
-            if record.noise_error is not None and np.isfinite(record.noise_error.errors_by_bin()).any():
-                found.setdefault(record.epoch, []).append(record.noise_error)
+        errors = noise_errors_by_epoch(member.epochs, heldout=heldout)
+        for epoch, bins in (held_between(errors) if heldout else errors).items():
+            if np.isfinite(bins.errors_by_bin()).any():
+                found.setdefault(epoch, []).append(bins)
     return {epoch: NoiseErrorBins.pooled(found[epoch]) for epoch in sorted(found)}
 
 
@@ -85,7 +93,8 @@ def draw_curves(data: FigureData) -> tuple[Figure, str]:
 def draw_epochs(data: FigureData) -> tuple[Figure, str]:
     """Draw the error over log SNR and epochs as colours, a panel for each schedule and data set.
 
-    Colours show multiples of the lowest error at the same level, see `multiples_of_best`.
+    Colours show multiples of the lowest error at the same level, see `multiples_of_best`. The errors are those of the
+    averaged weights on held-out images if all runs have them, and else those of the training.
 
     Returns:
         The figure and its caption.
@@ -93,7 +102,8 @@ def draw_epochs(data: FigureData) -> tuple[Figure, str]:
     Raises:
         CannotDrawError: no run has recorded the error.
     """
-    found = _recorded(data)
+    heldout = have_heldout_errors(member.epochs for one in data.series for member in one.members)
+    found = _recorded(data, heldout=heldout)
     labels = [label for label in data.labels if any(key[1] == label for key in found)]
     datasets = [name for name in data.datasets if any(key[0] == name for key in found)]
     tables = {key: multiples_of_best(list(bins.values())) for key, bins in found.items()}
@@ -118,14 +128,15 @@ def draw_epochs(data: FigureData) -> tuple[Figure, str]:
     annotate_rows(axes, [data.titles[dataset] for dataset in datasets])
     _add_color_bar(figure, axes, norm)
     shown = [one for one in data.series if (one.dataset, one.label) in found]
+    source = "averaged weights on held-out images" if heldout else "the training images of each epoch"
     return figure, (
-        "Error of the training images of each epoch, as a multiple of the lowest at the same log SNR, so the darkest "
+        f"Error of {source}, as a multiple of the lowest at the same log SNR, so the darkest "
         f"is the best; white: no image had that log SNR; {seed_count_text(shown)}."
     )
 
 
-def _recorded(data: FigureData) -> dict[tuple[str, str], BinsByEpoch]:
-    found = {(one.dataset, one.label): bins_by_epoch(one.members) for one in data.series}
+def _recorded(data: FigureData, *, heldout: bool = False) -> dict[tuple[str, str], BinsByEpoch]:
+    found = {(one.dataset, one.label): bins_by_epoch(one.members, heldout=heldout) for one in data.series}
     found = {key: bins for key, bins in found.items() if bins}
     if not found:
         raise CannotDrawError(NOT_RECORDED)

@@ -7,7 +7,8 @@ The key ``k`` distinguishes two kinds of lines::
     ..."q":{"balanced_pass_rate":[0.5,0.4,0.6]}}        with metrics of its samples: value and interval
 
 The end of an epoch also has ``"noise":{"n":[...],"x":[...],"m":[...]}``, see `core.statistics.noise_error_bins`:
-images, mean log SNR and mean noise-prediction error of each bin. Files of older versions do not have it.
+images, mean log SNR and mean noise-prediction error of each bin. After an epoch with a sheet of samples
+``"heldout_noise"`` has the same of the averaged weights on held-out images. Files of older versions have neither.
 
 A line is valid once its newline is written. Other kinds and keys, of a later version, are skipped.
 """
@@ -59,6 +60,8 @@ class EpochRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     learning_rate: float
     noise_error: NoiseErrorBins | None = None
     """Over the epoch's training images, by log SNR; None in runs of older versions."""
+    heldout_noise_error: NoiseErrorBins | None = None
+    """Of the averaged weights, if there are any, on held-out images; None after an epoch without a sheet of samples."""
     quality: dict[str, Estimate] = {}
 
 
@@ -85,7 +88,8 @@ class _EpochLine(msgspec.Struct, tag_field="k", tag="e"):
     heldout: float | None = None
     ips: float | None = None
     lr: float | None = None
-    noise: _NoiseLine | msgspec.UnsetType = msgspec.UNSET
+    noise: _NoiseLine | UnsetType = UNSET
+    heldout_noise: _NoiseLine | UnsetType = UNSET
     q: dict[str, tuple[float | None, float | None, float | None]] | UnsetType = UNSET
 
 
@@ -139,7 +143,8 @@ class MetricsWriter:
                 heldout=record.heldout,
                 ips=record.images_per_second,
                 lr=record.learning_rate,
-                noise=msgspec.UNSET if record.noise_error is None else _noise_line(record.noise_error),
+                noise=_noise_line(record.noise_error),
+                heldout_noise=_noise_line(record.heldout_noise_error),
                 q={name: (e.value, e.low, e.high) for name, e in record.quality.items()} or UNSET,
             )
         )
@@ -318,7 +323,8 @@ class MetricsTail:
             heldout=_nan_if_none(line.heldout),
             images_per_second=_nan_if_none(line.ips),
             learning_rate=_nan_if_none(line.lr),
-            noise_error=None if line.noise is msgspec.UNSET else _noise_error(line.noise),
+            noise_error=_noise_error(line.noise),
+            heldout_noise_error=_noise_error(line.heldout_noise),
             quality={} if line.q is UNSET else {name: Estimate(*values) for name, values in line.q.items()},
         )
         kept = len(self.epochs)
@@ -357,7 +363,9 @@ def _read_only(view: FloatArray) -> FloatArray:
     return view
 
 
-def _noise_line(bins: NoiseErrorBins) -> _NoiseLine:
+def _noise_line(bins: NoiseErrorBins | None) -> _NoiseLine | UnsetType:
+    if bins is None:
+        return UNSET
     return _NoiseLine(
         n=list(bins.images),
         x=[round(value, 3) for value in bins.log_snr],
@@ -365,8 +373,10 @@ def _noise_line(bins: NoiseErrorBins) -> _NoiseLine:
     )
 
 
-def _noise_error(line: _NoiseLine) -> NoiseErrorBins | None:
-    """Return the bins of a line; None if they are not those of this version."""
+def _noise_error(line: _NoiseLine | UnsetType) -> NoiseErrorBins | None:
+    """Return the bins of a line; None if there are none, or if they are not those of this version."""
+    if isinstance(line, UnsetType):
+        return None
     log_snr, error = (tuple(_nan_if_none(value) for value in values) for values in (line.x, line.m))
     bins = NoiseErrorBins(tuple(line.n), log_snr, error)
     return bins if bins.is_valid else None

@@ -34,6 +34,7 @@ from core.training.checkpoint_writer import CheckpointWriter
 from core.training.distributed import SingleProcess
 from core.training.epoch_samples import sample_evaluator
 from core.training.failures import failure_text
+from core.training.heldout_noise_error import heldout_noise_error
 from core.training.inputs import (
     check_inputs,
     images_shared_with_group,
@@ -217,6 +218,9 @@ class Worker:
             learning_rate=report.learning_rate,
             quality=self._evaluate_samples(),
             noise_error=report.noise_error,
+            heldout_noise_error=(
+                heldout_noise_error(trainer, self._heartbeat) if sample_sheets.sheet_due(trainer) else None
+            ),
         )
         metrics.append_epoch(record)
         self._epochs.append(record)

@@ -3,8 +3,9 @@
 Everything is drawn from a seed, and ids and times can be fixed, so that snapshots of what shows them are stable.
 """
 
+import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -336,6 +337,15 @@ def fake_noise_error(epoch: int) -> NoiseErrorBins:
     gains = [1.0 + 4.0 * np.exp(-((value / 4.0) ** 2)) / epoch for value in log_snr]
     errors = [float(gain / (1.0 + np.exp(-value))) for gain, value in zip(gains, log_snr, strict=True)]
     return NoiseErrorBins((0, *[64] * (BINS - 1)), (0.0, *log_snr[1:]), (0.0, *errors[1:]))
+
+
+def add_heldout_noise_errors(metrics: Path, epochs: Collection[int]) -> None:
+    """Give epochs of a file of metrics the errors of held-out images, ten a level, as after a sheet of samples."""
+    lines = [json.loads(line) for line in metrics.read_text().splitlines()]
+    for line in lines:
+        if line["e"] in epochs and "noise" in line:
+            line["heldout_noise"] = line["noise"] | {"n": [0, *[10] * (BINS - 1)]}
+    metrics.write_text("".join(json.dumps(line) + "\n" for line in lines))
 
 
 def tear(path: Path, bytes_off: int = 7) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 
 from core.statistics.noise_error_bins import BINS
 from tests.support.fake_groups import five_runs
-from tests.support.fake_runs import fake_noise_error
+from tests.support.fake_runs import add_heldout_noise_errors, fake_noise_error
 from tests.support.tui_pilot import dashboard
 from tui.screens.compare.screen import CompareScreen
 from tui.widgets.charts.noise_error_chart import NoiseErrorChart
@@ -37,6 +37,27 @@ async def test_the_selected_runs_heatmap_is_first_and_curves_are_of_the_shown_ep
         ]
         await driven.press("s")
         assert [line.marker for line in chart._lines] == [run.marker for run in heatmap._runs] == ["2"]
+
+
+async def test_errors_are_those_of_held_out_images_where_all_drawn_runs_have_them(tmp_path: Path) -> None:
+    five_runs(tmp_path)
+    for metrics in sorted(tmp_path.glob("*/metrics.jsonl"))[:-1]:
+        add_heldout_noise_errors(metrics, (1, 3))  # epoch 2 has no sheet of samples
+    async with dashboard(tmp_path, (80, 24)) as driven:
+        await driven.press("c")
+        await driven.until(lambda: isinstance(driven.app.screen, CompareScreen) and driven.app.screen.runs)
+        await driven.press("4")
+        screen = driven.app.screen
+        heatmap, chart = screen.query_one(NoiseErrorHeatmap), screen.query_one(NoiseErrorChart)
+        assert "on held-out images" not in driven.text()
+        assert all(line.bins.images[-1] == 64 for line in chart._lines)
+        await driven.press("s")  # only the selected run, which has them
+        assert "on held-out images" in driven.text()
+        epochs = dict(heatmap._runs[0].epochs)
+        assert epochs[1] == epochs[2] != epochs[3] == chart._lines[0].bins
+        assert epochs[1].images[-1] == 10
+        await driven.press("left_square_bracket")
+        assert [line.bins for line in chart._lines] == [epochs[1]]
 
 
 def test_a_heatmap_has_epochs_to_the_right_noise_at_the_bottom_and_black_where_no_image_was() -> None:

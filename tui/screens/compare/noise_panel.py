@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from textual.app import ComposeResult
 from textual.containers import Vertical
 
+from core.runs.noise_error_epochs import have_heldout_errors, held_between, noise_errors_by_epoch
 from core.runs.predicted_noise import PredictedNoise
-from core.statistics.noise_error_bins import NoiseErrorBins
 from tui.screens.compare.curve_choice import CurveChoice
 from tui.settings.series_colors import SeriesStyle
 from tui.state.predicted_noise import PredictedNoiseCache
@@ -18,6 +18,9 @@ from tui.widgets.charts.predicted_noise_chart import PredictedNoiseChart
 
 class NoisePanel(Vertical):
     """Curves of one epoch above heatmaps of all epochs; in their place true against predicted noise.
+
+    Errors are those of the averaged weights on held-out images if all drawn runs have them, and else those of the
+    training. An epoch without a sheet of samples has the held-out errors of the sheet before.
 
     Attributes:
         predicted: whether true against predicted noise is shown.
@@ -72,30 +75,27 @@ class NoisePanel(Vertical):
         drawn = [
             (run, style) for run, style in zip(runs, styles, strict=True) if choice.is_drawn(ids, run.id)
         ]
+        heldout = have_heldout_errors(run.epochs for run, _ in drawn)
+        errors = {run.id: noise_errors_by_epoch(run.epochs, heldout=heldout) for run, _ in drawn}
         lines: list[NoiseErrorLine] = []
         on_top = None
         for run, style in drawn:
-            found = [
-                record.noise_error
-                for record in run.epochs
-                if record.noise_error is not None and (epoch is None or record.epoch <= epoch)
-            ]
+            found = [bins for at, bins in errors[run.id].items() if epoch is None or at <= epoch]
             if found:
                 if run.id == ids[choice.selected_index(ids)]:
                     on_top = len(lines)
                 lines.append(NoiseErrorLine(style.marker, style.color, found[-1]))
-        self.query_one(NoiseErrorChart).show(lines, on_top=on_top)
+        self.query_one(NoiseErrorChart).show(lines, on_top=on_top, heldout=heldout)
         selected = ids[choice.selected_index(ids)]
         first = next((index for index, (run, _) in enumerate(drawn) if run.id == selected), 0)
         self.query_one(NoiseErrorHeatmap).show(
             [
-                HeatmapRun(style.marker, style.color, names[run.id], _errors(run))
+                HeatmapRun(
+                    style.marker,
+                    style.color,
+                    names[run.id],
+                    tuple((held_between(errors[run.id]) if heldout else errors[run.id]).items()),
+                )
                 for run, style in (*drawn[first:], *drawn[:first])
             ]
         )
-
-
-def _errors(run: RunSnapshot) -> tuple[tuple[int, NoiseErrorBins], ...]:
-    return tuple(
-        (record.epoch, record.noise_error) for record in run.epochs if record.noise_error is not None
-    )

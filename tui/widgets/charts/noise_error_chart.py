@@ -17,6 +17,7 @@ from tui.widgets.charts.canvas import GUTTER, Canvas, Curve, label_margin, to_st
 from tui.widgets.charts.ticks import log_ticks, value_label
 
 TITLE: Final = "error of the predicted noise over log SNR (left: most noise)"
+HELDOUT_TITLE: Final = "error of the predicted noise on held-out images over log SNR"
 NOTHING: Final = ("no epoch has recorded its error of the predicted noise yet", "no errors yet")
 _PAD: Final = 0.04
 
@@ -55,16 +56,26 @@ class NoiseErrorChart(Chart):
         super().__init__(id=id)
         self._lines: tuple[NoiseErrorLine, ...] = ()
         self._on_top: int | None = None
+        self._heldout = False
 
-    def show(self, lines: Sequence[NoiseErrorLine], *, on_top: int | None = None) -> None:
-        """Show these lines, the one at index `on_top` over the others; draw again only if they differ."""
-        if (tuple(lines), on_top) != (self._lines, self._on_top):
-            self._lines, self._on_top = tuple(lines), on_top
+    def show(
+        self, lines: Sequence[NoiseErrorLine], *, on_top: int | None = None, heldout: bool = False
+    ) -> None:
+        """Show lines, and draw again only if they differ.
+
+        Args:
+            lines: one per run.
+            on_top: index of the line over the others.
+            heldout: the errors are those of held-out images instead of the training's own.
+        """
+        if (tuple(lines), on_top, heldout) != (self._lines, self._on_top, self._heldout):
+            self._lines, self._on_top, self._heldout = tuple(lines), on_top, heldout
             self.redraw()
 
     def draw(self) -> list[Strip]:
         width, height = self.content_size
-        title = Strip([Segment(f" {TITLE}", self.get_component_rich_style("errors--title"))])
+        name = HELDOUT_TITLE if self._heldout else TITLE
+        title = Strip([Segment(f" {name}", self.get_component_rich_style("errors--title"))])
         title = title.adjust_cell_length(width, self.rich_style)
         margin = label_margin(len(self._lines), width)
         plot_width, plot_height = width - GUTTER - margin, height - 3

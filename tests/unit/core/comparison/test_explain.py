@@ -148,7 +148,7 @@ def test_a_part_that_others_take_away_from_is_all_of_it_in_words_and_more_in_num
     (cause,) = run.causes
     assert cause.share is not None
     assert cause.share > 1.1
-    assert cause.text.startswith("All of it is the network. ")
+    assert cause.text.startswith("All of the difference is the network. ")
 
 
 def test_several_parts_that_are_more_than_all_of_it_are_named_by_their_amounts() -> None:

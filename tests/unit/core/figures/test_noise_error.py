@@ -11,7 +11,7 @@ from core.figures.figure_data import CannotDrawError, FigureData
 from core.figures.style import house_style
 from core.statistics.noise_error_bins import BINS, NoiseErrorBins, multiples_of_best
 from tests.support.evaluated_runs import make_run_grid, read_figure_data
-from tests.support.fake_runs import fake_noise_error
+from tests.support.fake_runs import add_heldout_noise_errors, fake_noise_error
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +49,23 @@ def test_a_line_is_the_last_epoch_and_a_heatmap_has_a_panel_for_each_schedule(da
     assert "after 3 epochs; 2 seeds each" in caption
     assert [axis.get_title() for axis in epochs.axes[:2]] == ["linear", "$x^{10}$"]
     assert len(epochs.axes[0].collections) == 3
+
+
+def test_a_heatmap_is_of_held_out_images_once_all_runs_have_their_errors(tmp_path: Path) -> None:
+    runs = make_run_grid(tmp_path, images=False)
+    captions = []
+    for run in runs:
+        add_heldout_noise_errors(run.metrics_file, (1, 3))  # epoch 2 has no sheet of samples
+        data = read_figure_data(tmp_path)
+        with house_style():
+            figure, caption = noise_error.draw_epochs(data)
+        captions.append("averaged weights on held-out images" in caption)
+        assert len(figure.axes[0].collections) == 3
+    assert captions == [*[False] * (len(runs) - 1), True]
+    (member,) = data.series[0].members[:1]
+    held = noise_error.bins_by_epoch([member], heldout=True)
+    assert held[1] == held[2] != held[3]
+    assert sum(held[1].images) == 10 * (BINS - 1)
 
 
 def test_runs_of_older_versions_are_left_out_for_a_reason(tmp_path: Path) -> None:
