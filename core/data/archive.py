@@ -81,6 +81,11 @@ def open_archive(path: Path) -> Archive:
     try:
         status = path.stat()
         return _open(path, status.st_size, status.st_mtime_ns)
+    except UnicodeDecodeError as error:
+        name = error.object[:40].decode(errors="backslashreplace")
+        raise UserError(
+            f"{path}: the name {name} in it is not UTF-8, though it says so; unpack it and pack it again"
+        ) from error
     except OSError as error:
         if is_machine_error(error) or error.errno is not None:
             raise UserError(f"{path}: cannot be read ({error.strerror or error})") from error

@@ -225,7 +225,7 @@ def decode_image(image: Image.Image, size: int, reading: Reading) -> Decoded:
         NotAnImageError: it has numbers without a scale, or is smaller than a tile.
     """
     if reading.fit == "tiles" and min(image.size) < reading.tile:
-        raise NotAnImageError("smaller than a tile")
+        raise NotAnImageError(f"smaller than a tile of {reading.tile} pixels")
     middle = crop_centre(image) if reading.fit == "crop" else image
     bits, highest = 0, 0
     if middle.mode[0] in "IF":

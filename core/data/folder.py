@@ -27,6 +27,7 @@ from core.data.decode import (
 from core.data.recipe import is_archive, is_array_file, is_table_file
 from core.data.splitting import path_hash
 from core.data.table_file import list_rows, read_row, read_rows
+from core.data.torchvision_set import export_if_missing
 from core.data.walk import OUTPUTS, is_output, is_output_content, walk_files
 from core.errors import UserError
 
@@ -71,6 +72,7 @@ def list_folder(folder: Path, *, leave_out: Path) -> Listing:
     Raises:
         UserError: the folder cannot be read, or has no files that can be used.
     """
+    export_if_missing(folder)
     if is_array_file(folder):
         listed = sorted(list_images(folder), key=lambda image: path_hash(image[0]))
         return Listing(listed, {})

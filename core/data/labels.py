@@ -71,6 +71,9 @@ def read_labels(source: Path, names: Sequence[str]) -> Labels:
     count = len(open_images(source))
     if len(values) != count:
         raise UserError(f"{path}: {len(values):,} labels for {count:,} images; expected one for each")
+    named = _npz_classes(path)
+    if named and 0 <= values.min() <= values.max() < len(named):
+        return Labels(_checked(path, named), values.astype(np.int64)[numbers])
     found, indices = np.unique(values, return_inverse=True)
     classes = _checked(path, [str(value) for value in found.tolist()])
     return Labels(classes, indices.astype(np.int64)[numbers])
@@ -82,6 +85,27 @@ def labels_if_any(source: Path, names: Sequence[str]) -> Labels | None:
         return read_labels(source, names)
     except UserError:
         return None
+
+
+def label_notes(source: Path, names: Sequence[str], labels: Labels | None, train: Sequence[int]) -> Iterator[str]:
+    """Yield notes for the user: why a file of labels is left out, and classes without a training image.
+
+    Args:
+        source: as for `read_labels`.
+        names: as for `read_labels`.
+        labels: as `labels_if_any` returned them.
+        train: indices of the training images.
+    """
+    if labels is not None:
+        present = set(labels.indices[list(train)].tolist())
+        missing = [name for index, name in enumerate(labels.classes) if index not in present]
+        if missing:
+            yield f"{len(missing)} of {len(labels.classes)} classes have no training image, such as {missing[0]}"
+    elif is_array_file(source) and label_file(source) not in (None, source):
+        try:
+            read_labels(source, names)
+        except UserError as error:
+            yield f"labels are left out: {error}"
 
 
 def check_labels(recipe: DataRecipe) -> None:
@@ -200,6 +224,15 @@ def _npz_values(path: Path) -> NDArray[Any]:
         raise UserError(f"{len(found)} arrays of labels; {_EXPECTED}")
     values: NDArray[Any] = found[0]
     return values
+
+
+def _npz_classes(path: Path) -> list[str]:
+    """Read the names of the classes from the array of texts `classes`; empty without one."""
+    if path.suffix.lower() != ".npz":
+        return []
+    with np.load(path, allow_pickle=False) as arrays:
+        names = arrays["classes"] if "classes" in arrays.files else np.empty(0)
+    return [str(name) for name in names] if names.ndim == 1 and names.dtype.kind == "U" else []
 
 
 def _idx_values(path: Path) -> NDArray[Any]:

@@ -19,7 +19,7 @@ from core.data import cache, folder
 from core.data.array_file import ArrayFile, open_images
 from core.data.decode import Decoded, NotAnImageError, Reading
 from core.data.folder import Entry, decode_entry, read_entries
-from core.data.labels import label_stamp, labels_if_any, read_labels
+from core.data.labels import label_notes, label_stamp, labels_if_any, read_labels
 from core.data.recipe import MAX_OWN_SIZE, DataRecipe, is_array_file
 from core.data.splitting import Tile, split_images
 from core.data.survey import Survey, pixel_notes
@@ -135,6 +135,7 @@ def make_folder(
             values = labels.indices[indices].astype(np.uint16)
             cache.write_array(scratch / f"{split}_labels.npy", values.shape, [values])
     notes = [*_notes(recipe, found, len(names)), *pixel_notes(images, train, heldout)]
+    notes += label_notes(source, found.names, labels, train)
     del images
     spool.unlink(missing_ok=True)
     if len(found.names) == 1:

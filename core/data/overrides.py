@@ -46,6 +46,7 @@ def override(recipe: DataRecipe, settings: Mapping[str, object], source: str) ->
     """
     if not settings:
         return recipe
+    settings = {key: settings[key] for key in OVERRIDES if key in settings}  # one order, one name
     values = {
         **settings,
         **({"channels": CHANNELS[str(settings["channels"])]} if "channels" in settings else {}),

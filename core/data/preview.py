@@ -112,7 +112,8 @@ def _first_images_of_folder(recipe: DataRecipe, count: int, *, heldout: bool) ->
     find = _first_decoded if is_simple else _first_of_groups
     found = find(source, names, size, count, survey, heldout=heldout)
     if not found:
-        raise UserError(f"{source}: none of its {len(names)} files is an image that can be read")
+        large = f" of at least {recipe.tile or size} pixels a side" if recipe.fit == "tiles" else ""
+        raise UserError(f"{source}: none of its {len(names)} files is an image{large} that can be read")
     if survey.to_decode_again():
         following = [name for name, _ in found]
         for index, (name, _) in enumerate(found):

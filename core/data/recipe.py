@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Meta
 
 from core.config.load import decode, read_toml
+from core.data.torchvision_set import PREFIX, export_path
 from core.errors import UserError, did_you_mean
 from core.files.untrusted import absolute_if_exists
 
@@ -65,8 +66,8 @@ class DataRecipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     quality: Annotated[int, Meta(ge=1, le=100)] = 75
     """JPEG quality."""
     path: str | None = None
-    """For `kind = "folder"`: the folder, or a zip, tar, `.npy`, `.npz`, IDX, parquet or arrow file of images; a
-    relative path starts at the recipe's file."""
+    """For `kind = "folder"`: the folder, or a zip, tar, `.npy`, `.npz`, IDX, parquet or arrow file of images, relative
+    to the recipe's file; or `torchvision:NAME`."""
     labels: Literal["angles"] | None = None
     """For `kind = "triangles"`: `angles` draws acute, right and obtuse triangles equally often, labelled so."""
     augment: Literal["none", "flips", "dihedral"] | None = None
@@ -122,7 +123,8 @@ def find_data_recipe(name_or_path: str, data_dir: Path | None = None) -> DataRec
     """Look up a recipe by name, by the path of its TOML file, or as a plain folder or a file of images.
 
     Args:
-        name_or_path: `high`, `my/recipe.toml` or `~/holiday`; a name wins over a folder of that name.
+        name_or_path: `high`, `my/recipe.toml`, `~/holiday` or `torchvision:MNIST`; a name wins over a folder of that
+            name.
         data_dir: folder of generated sets and the user's recipes; None takes `default_data_dir`.
 
     Raises:
@@ -131,6 +133,9 @@ def find_data_recipe(name_or_path: str, data_dir: Path | None = None) -> DataRec
     files = _recipe_files(data_dir)
     if name_or_path in files:
         return _read(files[name_or_path])
+    if name_or_path.startswith(PREFIX):
+        path = export_path(name_or_path, data_dir or default_data_dir())
+        return DataRecipe(name=path.name.split(".")[0], kind="folder", path=str(path))
     try:
         path = Path(name_or_path).expanduser()
         if name_or_path.endswith(".toml"):
@@ -205,9 +210,12 @@ def absolute_dataset(name_or_path: str, directory: Path | None = None) -> str:
         directory: base of relative paths and of the data folder; the working directory unless given.
     """
     try:
-        path = Path(name_or_path).expanduser()
+        path = Path(name_or_path.removeprefix(PREFIX)).expanduser()
     except RuntimeError:  # the home of an unknown user
         return name_or_path
+    if name_or_path.startswith(PREFIX):
+        is_bare = path.parent == Path()
+        return name_or_path if is_bare else f"{PREFIX}{(directory or Path()).absolute() / path}"
     found = absolute_if_exists(path, directory) if name_or_path else None
     if found is None or name_or_path in _recipe_files((directory or Path()) / default_data_dir()):
         return name_or_path
@@ -228,7 +236,10 @@ def _read(path: Path) -> DataRecipe:
     recipe = decode(table, DataRecipe, source=str(path))
     if not recipe.name:
         recipe = msgspec.structs.replace(recipe, name=path.stem)
-    if recipe.kind == "folder" and recipe.path:
+    if recipe.kind == "folder" and recipe.path and recipe.path.startswith(PREFIX):
+        exported = export_path(recipe.path, default_data_dir())
+        recipe = msgspec.structs.replace(recipe, path=str(exported))
+    elif recipe.kind == "folder" and recipe.path:
         folder = (path.parent / Path(recipe.path).expanduser()).resolve()
         recipe = msgspec.structs.replace(recipe, path=str(folder))
     elif recipe.kind == "triangles":

@@ -9,6 +9,7 @@ from typing import Final
 from core.config.load import read_toml
 from core.config.schema import RunConfig
 from core.config.trained_with import images_text
+from core.data.overrides import data_overrides, run_data_recipe
 from core.data.recipe import find_data_recipe
 from core.data.sets import ImageSet, load_dataset
 from core.errors import UserError
@@ -59,9 +60,12 @@ def find_recipe(
     given = [f"data.dataset={_quoted(name_or_images)}", *overrides] if is_images else list(overrides)
     recipe = load_recipe(IMAGES_RECIPE, given)
     config = recipe.configs[0]
-    if len({(one.data.dataset, one.data.count) for one in recipe.configs}) > 1:
+    sets = [(one.data.dataset, one.data.count, data_overrides(one.data)) for one in recipe.configs]
+    if any(one != sets[0] for one in sets):
         return FoundRecipe(recipe)  # no rule fits several sets
-    images = load_dataset(config.data.dataset, count=config.data.count, progress=progress)
+    images = load_dataset(
+        run_data_recipe(config.data), count=config.data.count, labels=config.data.labels, progress=progress
+    )
     batch = config.train.batch_size if any(text.startswith(_BATCH) for text in overrides) else None
     rule = images_rule(len(images.train), images.size, batch)
     fitted = rule.overrides(is_lean=config.model.preset == "lean")

@@ -114,7 +114,7 @@ def test_made_sets_are_listed_with_sizes_and_removed(core, tmp_path):
     assert set(found) == {old, new, triangles}
     assert (found[old]["state"], found[old]["outdated"]) == ("folder_changed", True)
     assert (found[triangles]["state"], found[triangles]["train"]) == ("current", 5)
-    assert found[new]["bytes"] > 1024
+    assert found[new]["bytes"] > 512
 
     refused = core("data", "rm", "--outdated")
     assert (refused.returncode, refused.stdout) == (2, "")

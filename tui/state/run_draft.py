@@ -54,9 +54,9 @@ FIELDS: Final = (
     Field("train.augment", "augmentation", "auto: none; for triangles dihedral"),
     Field("train.seed", "seed", "of weights, data order and noise"),
     Field("data.labels", "class labels", "samples of a class can be drawn"),
-    Field("data.size", "image size", "pixels per side; empty: their own"),
+    Field("data.size", "image size", "pixels; empty: as the dataset"),
     Field("data.fit", "fit images", "how images become squares"),
-    Field("data.channels", "image channels", "empty: colour if any has colour"),
+    Field("data.channels", "image channels", "colour if any image has colour"),
     Field("data.background", "background", "black, white, grey or #rrggbb"),
     Field("data.heldout_share", "held-out share", "such as 0.2; empty: 0.1"),
 )

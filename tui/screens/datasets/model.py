@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from textual.color import Color
 
+from core.files.sanitize import sanitize
 from core.files.signature import FileSignature, signature
 from core.imaging.outline import draw_outline, filled_triangle
 from core.imaging.resize import fit_image
@@ -46,7 +47,7 @@ class BrowserSide:
         """The number of an image, from 1, and its class."""
         if self.labels is None:
             return f"{index + 1}"
-        return f"{index + 1} {self.classes[self.labels[index]]}"
+        return f"{index + 1} · {sanitize(self.classes[self.labels[index]])}"
 
 
 @dataclass

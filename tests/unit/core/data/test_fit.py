@@ -81,7 +81,7 @@ def test_tiles_are_exact_and_share_no_pixels_and_are_held_out_by_rows_of_few_pho
                     last.add(part.transpose(2, 0, 1).tobytes())
     assert {image.tobytes() for image in (*made.train, *made.heldout)} == tiles
     assert {image.tobytes() for image in made.heldout} == last
-    assert "1 of 3 files were skipped: 1 smaller than a tile" in made.notes
+    assert "1 of 3 files were skipped: 1 smaller than a tile of 16 pixels" in made.notes
     halved = make(path, size=16, fit="tiles", tile=32)
     assert len(halved.train) + len(halved.heldout) == 3 * 2 + 2 * 2
     assert first_images(halved.recipe, 3, heldout=True).shape == (3, 3, 16, 16)

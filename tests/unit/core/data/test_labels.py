@@ -116,6 +116,21 @@ def test_labels_that_cannot_be_used_are_an_error_only_where_labels_are_wanted(ho
         load_dataset("high", labels=True)
 
 
+def test_labels_that_are_left_out_and_classes_that_are_not_trained_on_are_said(home: Path) -> None:
+    np.save(home / "a.npy", GREY)
+    np.save(home / "a_labels.npy", NUMBERS[1:])
+    note = load_dataset(recipe(str(home / "a.npy"))).notes[-1]
+    assert note.startswith("labels are left out: ")
+    assert note.endswith("23 labels for 24 images; expected one for each")
+    np.savez(home / "b.npz", x=GREY, y=np.arange(24), classes=[f"class {index}" for index in range(24)])
+    made = load_dataset(recipe(str(home / "b.npz")))
+    assert made.classes[:2] == ("class 0", "class 1")
+    missing = set(range(24)) - set(made.train_labels.tolist())  # type: ignore[union-attr]
+    assert made.notes[-1] == (
+        f"{len(missing)} of 24 classes have no training image, such as class {min(missing)}"
+    )
+
+
 def test_the_setting_labels_changes_no_fingerprint_of_sets_without_it() -> None:
     plain = DataRecipe(name="x")
     labelled = msgspec.structs.replace(plain, labels="angles")

@@ -79,6 +79,14 @@ def test_what_the_user_sets_wins_and_too_few_steps_are_said_with_the_time_of_eno
     )
 
 
+def test_the_set_that_the_rule_is_fitted_to_has_the_settings_of_the_run(images: str, tmp_path: Path) -> None:
+    found = find_recipe(images, ["data.size=8", "data.channels=grey", "data.heldout_share=0.5"])
+    assert ", 8x8 in grey; lean" in found.summary
+    assert int(found.summary.split(": ")[1].split()[0]) < 80
+    assert len(list((tmp_path / "sets").glob("noise-*"))) == 1
+    assert find_recipe(images, ["data.size=[8,16]"]).summary == ""
+
+
 def test_minutes_in_which_too_few_steps_fit_are_said(images: str) -> None:
     found = find_recipe(images, ["train.max_minutes=1"])
     assert "about 520 steps fit here" in found.summary

@@ -52,6 +52,22 @@ def snapshots(root: Path) -> tuple[RunSnapshot, ...]:
     return snapshot.runs
 
 
+def test_classes_are_described_and_the_tiles_of_a_made_set_have_theirs(tmp_path: Path) -> None:
+    for name, count in (("cats", 20), ("dogs", 1)):
+        (tmp_path / "mine").mkdir(exist_ok=True)
+        images(tmp_path / "mine" / name, count)
+    browser = DatasetBrowser(str(tmp_path / "mine"))
+    for title in ("1", "1 · cats"):
+        browser.open(browser.name)
+        browser.preview = preview_dataset(browser.name)
+        assert "2 classes: cats, dogs." in preview_text(browser.preview)
+        side = browser.real()
+        assert side is not None
+        assert browser.tiles(side, 1, 8, triangles=False, outline="", unfitted="")[0].title == title
+        load_dataset(browser.name)
+    assert "3 classes: acute, right, obtuse." in preview_text(preview_dataset("kinds"))
+
+
 def images(path: Path, count: int) -> Path:
     path.mkdir()
     for number in range(count):
