@@ -103,7 +103,7 @@ def command(
     """
     found = RunStore(root).find(run)
     out = out or Path(f"samples-{sanitize(found.id)}.png")
-    check_out_file(out, ".png", ".npy")
+    check_out_file(out, ".png", ".npy", inputs=tuple(map(Path, between or ())))
     if between is not None:
         check_between(between, count, sampling)
         sampling = deterministic(sampling, found.read().config.schedule.timesteps)
