@@ -137,6 +137,10 @@ def test_a_strip_lies_between_an_image_and_a_seed(runs, folder, capsys):
         (("--between", "no.png", "7"), "no.png: no such file"),
         (("--between", "1", "7", "--count", "1"), "expected at least 2 images"),
         (("--between", "1", "7", "--sampler", "ddpm"), "draws by ddim without noise"),
+        (("--between", "²", "7"), "²: no such file"),
+        (("--between", "mine.png", "7", "--out", "mine.png"), "is mine.png, which would be lost"),
+        (("--guidance", "nan"), "expected a number, got nan"),
+        (("--autoguide", "latest"), "give --guidance too"),
     ],
 )
 def test_ends_that_do_not_exist_are_refused(runs, folder, capsys, options, text):
