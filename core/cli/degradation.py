@@ -1,5 +1,6 @@
 """Options of `core restore` that describe what was done to an image, as an operator and a noise level."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from core.data.fit import crop_centre
 from core.errors import UserError
 from core.files.sanitize import sanitize
 
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from core.diffusion.restoration.operators import Operator
 
 _MOST_NOISE: Final = 10.0
+_INTEGER: Final = re.compile(r"-?[0-9]{1,9}")
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,8 @@ class Degradation:
             value = -1.0
         if not 0.0 < value <= _MOST_NOISE:
             raise UserError(
-                f"--noise {sanitize(self.noise)}: expected auto, or a standard deviation above 0 where white is 1"
+                f"--noise {sanitize(self.noise)}: expected auto, or a standard deviation above 0 and at most "
+                f"{_MOST_NOISE:g}, where white is 1"
             )
         return value
 
@@ -86,8 +90,12 @@ class Degradation:
             raise UserError(f"--down {self.down}: expected a factor of 2 or more that divides {size}")
         return size // self.down
 
-    def operator(self, size: int) -> "Operator":
+    def operator(self, size: int, fit: str = "crop") -> "Operator":
         """Make the operator for images with this side; imports torch.
+
+        Args:
+            size: side in pixels.
+            fit: of the data recipe, by which the images and images of masks become squares.
 
         Raises:
             UserError: a mask cannot be read or leaves nothing to fill in, or a number is out of range.
@@ -97,7 +105,7 @@ class Degradation:
         from core.diffusion.restoration.operators import AveragePool, GaussianBlur, Identity, Jpeg, Mask
 
         if self.masks:
-            return Mask(torch.from_numpy(read_masks(self.masks, size)[None, None].astype(np.float32)))
+            return Mask(torch.from_numpy(read_masks(self.masks, size, fit)[None, None].astype(np.float32)))
         if self.down is not None:
             return AveragePool(self.down)
         if self.blur is not None:
@@ -115,20 +123,22 @@ class Degradation:
         return ", ".join(parts)
 
 
-def read_masks(masks: Sequence[str], size: int) -> NDArray[np.bool_]:
+def read_masks(masks: Sequence[str], size: int, fit: str = "crop") -> NDArray[np.bool_]:
     """Read masks as the known pixels, bool [size, size].
 
     Args:
         masks: boxes `x,y,w,h` of missing pixels, with the corner 0,0 at the top left, or images whose dark pixels are
-            missing. The centre of an image is cropped to a square and scaled.
+            missing.
         size: side in pixels.
+        fit: the way in which an image becomes a square, as of a data recipe: `crop`, `pad` or `squash`. What is padded
+            is known.
 
     Raises:
         UserError: a mask is neither, or all or no pixels are missing.
     """
     known = np.ones((size, size), dtype=bool)
     for mask in masks:
-        known &= _read_box(mask, size) if _is_box(mask) else _read_mask_image(Path(mask), size)
+        known &= _read_box(mask, size) if _is_box(mask) else _read_mask_image(Path(mask), size, fit)
     text = sanitize(", ".join(masks))
     if known.all():
         raise UserError(
@@ -141,7 +151,7 @@ def read_masks(masks: Sequence[str], size: int) -> NDArray[np.bool_]:
 
 def _is_box(mask: str) -> bool:
     parts = mask.split(",")
-    return len(parts) == 4 and all(part.strip().lstrip("-").isdigit() for part in parts)
+    return len(parts) == 4 and all(_INTEGER.fullmatch(part.strip()) for part in parts)
 
 
 def _read_box(mask: str, size: int) -> NDArray[np.bool_]:
@@ -155,19 +165,24 @@ def _read_box(mask: str, size: int) -> NDArray[np.bool_]:
     return known
 
 
-def _read_mask_image(path: Path, size: int) -> NDArray[np.bool_]:
-    from PIL import Image
+def _read_mask_image(path: Path, size: int, fit: str) -> NDArray[np.bool_]:
+    from PIL import Image, ImageOps
 
     shown = sanitize(str(path))
     if not path.is_file():
         raise UserError(f"--mask {shown}: no such file, and no box x,y,w,h")
     try:
         with Image.open(path) as image:
-            side = min(image.size)
-            left, top = (image.width - side) // 2, (image.height - side) // 2
-            square = image.convert("L").resize(
-                (size, size), Image.Resampling.NEAREST, (left, top, left + side, top + side)
-            )
+            grey = ImageOps.exif_transpose(image).convert("L")
+            if fit == "pad":
+                longest = max(grey.size)
+                width, height = (max(1, round(side * size / longest)) for side in grey.size)
+                square = Image.new("L", (size, size), 255)
+                corner = ((size - width) // 2, (size - height) // 2)
+                square.paste(grey.resize((width, height), Image.Resampling.NEAREST), corner)
+            else:
+                whole = grey if fit == "squash" else crop_centre(grey)
+                square = whole.resize((size, size), Image.Resampling.NEAREST)
             known: NDArray[np.bool_] = np.asarray(square) >= 128
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise UserError(f"--mask {shown}: not an image that can be read") from error

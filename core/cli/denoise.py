@@ -87,7 +87,7 @@ def command(
     check_file(image)
     found = RunStore(root).find(run)
     out = out or Path(f"denoised-{sanitize(found.id)}.png")
-    check_out_file(out, ".png")
+    check_out_file(out, ".png", inputs=(image,))
     device = prepare_torch(device)
     from core.evaluation.metrics.denoising import denoising_calls, psnr, timestep_from_strength
 

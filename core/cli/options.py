@@ -31,6 +31,17 @@ class GivenPath(click.Path):
         return super().convert(value, param, ctx)
 
 
+class FiniteRange(click.FloatRange):
+    """A number in a range; nan, which no comparison excludes, is none."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Convert a value as `click.FloatRange` does, unless it is not a number."""
+        number = super().convert(value, param, ctx)
+        if number != number:
+            self.fail(f"expected a number, got {value}", param, ctx)
+        return number
+
+
 class LogSnrInterval(click.ParamType):  # type: ignore[type-arg]
     """Two log SNRs, the lower one first, separated by a comma."""
 
@@ -144,7 +155,7 @@ def sampling_options(
         click.option("--steps", type=STEPS, metavar="K", help=steps),
         click.option(
             "--eta",
-            type=click.FloatRange(0, 2),
+            type=FiniteRange(0, 2),
             metavar="E",
             help="For ddim, dpm++ and churn: noise added by each step, from 0 to 2; by default, the run's own.",
         ),
@@ -171,7 +182,7 @@ def sampling_options(
         ),
         click.option(
             "--guidance",
-            type=click.FloatRange(0, 100),
+            type=FiniteRange(0, 100),
             metavar="W",
             help="Weight of guidance, 1 for none; by default, the run's own.",
         ),

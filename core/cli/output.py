@@ -170,16 +170,24 @@ def format_table(
     return "\n".join(line.rstrip() for line in lines)
 
 
-def check_out_file(out: Path, *suffixes: str) -> None:
+def check_out_file(out: Path, *suffixes: str, inputs: Sequence[Path] = ()) -> None:
     """Check the path of ``--out`` before time is spent on what goes there.
 
+    Args:
+        out: the path.
+        suffixes: those of its name, of which it must have one.
+        inputs: files of the user's, which are read and must not be lost; any that do not exist are ignored.
+
     Raises:
-        UserError: the name has none of the suffixes, or its folder does not exist.
+        UserError: the name has none of the suffixes, its folder does not exist, or it is an input.
     """
     if out.suffix.lower() not in suffixes:
         raise UserError(f"--out {out}: expected a name that ends in {' or '.join(suffixes)}")
     if not out.absolute().parent.is_dir():
         raise UserError(f"--out {out}: there is no folder {out.parent}; make it first")
+    for given in inputs:
+        if given.exists() and out.exists() and out.samefile(given):
+            raise UserError(f"--out {out}: is {given}, which would be lost; give another name")
 
 
 def make_out_folder(out: Path) -> None:

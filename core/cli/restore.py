@@ -24,7 +24,7 @@ from core.cli.options import (
 )
 from core.cli.output import check_out_file, emit, emit_json, note, writing_out
 from core.cli.progress import progress_bar
-from core.cli.user_image import check_file, read_user_image
+from core.cli.user_image import check_file, read_user_image, single_image_recipe
 from core.files.sanitize import sanitize
 from core.imaging import to_channels_last, to_pixels, write_sheet
 from core.runs import RunStore
@@ -70,7 +70,7 @@ Values = NDArray[np.float32]
 @click.option(
     "--method",
     type=click.Choice(RESTORATION_METHODS),
-    help="By default, repaint for masks, denoise for noise alone, else pigdm.",
+    help="By default, repaint for masks without noise, denoise for noise alone, else pigdm.",
 )
 @click.option(
     "--count",
@@ -128,7 +128,7 @@ def command(
         check_file(path)
     found = RunStore(root).find(run)
     out = out or Path(f"restored-{sanitize(found.id)}.png")
-    check_out_file(out, ".png")
+    check_out_file(out, ".png", inputs=(*images, *map(Path, masks)))
     device = prepare_torch(device)
     import torch
 
@@ -142,8 +142,8 @@ def command(
     channels, size, _ = loaded.shape
     read_size = size if degrade else degradation.size(size)
     degradation.size(size)
-    operator = degradation.operator(size)
     dataset = loaded.config.data.dataset
+    operator = degradation.operator(size, single_image_recipe(dataset).fit)
     pixels = np.concatenate(
         [read_user_image(path, (channels, read_size, read_size), dataset) for path in images]
     )
@@ -161,8 +161,8 @@ def command(
         levels = [2.0 * float(one) for one in estimate_noise((y.numpy() + 1.0) / 2.0)]
         for path, estimated in zip(images, levels, strict=True):
             note(f"{sanitize(str(path))}: estimated noise {estimated / 2.0:.3f}")
-    method = method or default_method(operator)
-    check_method(method, operator, level)
+    method = method or default_method(operator, max(levels))
+    check_method(method, operator, max(levels))
 
     job = _Job(loaded, operator, method, steps, count)
     shown = _displayed(y, operator, size)

@@ -7,8 +7,9 @@ from typing import Literal
 import click
 import numpy as np
 import psutil
+from msgspec.structs import replace as replace_setting
 
-from core.cli.between import check_between, deterministic, draw_between
+from core.cli.between import check_between, deterministic, draw_between, label_between
 from core.cli.images import emit_images
 from core.cli.last_checkpoint import load_last_checkpoint
 from core.cli.options import (
@@ -103,7 +104,7 @@ def command(
     """
     found = RunStore(root).find(run)
     out = out or Path(f"samples-{sanitize(found.id)}.png")
-    check_out_file(out, ".png", ".npy")
+    check_out_file(out, ".png", ".npy", inputs=tuple(map(Path, between or ())))
     if between is not None:
         check_between(between, count, sampling)
         sampling = deterministic(sampling, found.read().config.schedule.timesteps)
@@ -120,12 +121,21 @@ def command(
     labels = labels_asked_for(asked, loaded, count, run=sanitize(found.id))
     weak = load_weak(autoguide, found, loaded, device, root) if autoguide else None
     check_guidance(loaded.config, autoguided=weak is not None)
+    if weak is not None and loaded.config.sample.guidance == 1.0:
+        raise UserError(
+            f"--autoguide {autoguide}: a weight of 1 guides nothing; give --guidance too, such as 2"
+        )
+    if between is not None:
+        labels = label_between(asked, labels, sampling.guidance if weak is None else None)
+        if labels is None and weak is None:  # nothing guides, whatever the run's own settings are
+            sample = replace_setting(loaded.config.sample, guidance=1.0)
+            loaded = replace(loaded, config=replace_setting(loaded.config, sample=sample))
     start = None
     if sampling.start not in (None, "noise"):
         t = visited_timesteps(loaded.config)[0]
         start = make_start(sampling.start, load_run_images(found), loaded.diffusion, t, seed=seed)
     if between is not None:
-        values = draw_between(loaded, between, count)
+        values = draw_between(loaded, between, count, labels=labels, weak=weak)
     else:
         with progress_bar("sampling", "network calls") as progress:
             values = draw_samples(

@@ -5,6 +5,7 @@ import warnings
 from pathlib import Path
 
 import numpy as np
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from core.data import DataRecipe, find_data_recipe
@@ -25,18 +26,24 @@ def check_file(path: Path) -> None:
         raise UserError(f"{sanitize(str(path))}: {'not a file' if path.exists() else 'no such file'}")
 
 
+def single_image_recipe(dataset: str) -> DataRecipe:
+    """Return the data recipe that a single image is read by; with `tiles` an image is cropped to its centre."""
+    recipe = DataRecipe()
+    with contextlib.suppress(UserError):
+        recipe = find_data_recipe(dataset)
+    return replace(recipe, fit="crop", tile=None) if recipe.fit == "tiles" else recipe
+
+
 def read_user_image(path: Path, shape: tuple[int, int, int], dataset: str) -> NDArray[np.uint8]:
     """Read a user's image as the network's training images were read: uint8 [1, C, S, S].
 
-    Background and white are those of the data recipe, if it is still there.
+    Background, white and fit are those of the data recipe, if it is still there.
 
     Raises:
         UserError: it is not an image that can be read.
     """
     channels, size, _ = shape
-    recipe = DataRecipe()
-    with contextlib.suppress(UserError):
-        recipe = find_data_recipe(dataset)
+    recipe = single_image_recipe(dataset)
     try:
         with warnings.catch_warnings():
             # Pillow also warns about oddities in images that it can read.

@@ -51,14 +51,9 @@ def draw_samples(
         UserError: too many steps.
     """
     shape, config = (count, *loaded.shape), loaded.config.sample
-    classes = None if labels is None else torch.from_numpy(labels).to(loaded.device)
 
     def predictor(part: slice) -> Model:
-        asked = None if classes is None else classes[part]
-        guide = partial(label_predictor, loaded.model)
-        if weak is not None:
-            guide = partial(autoguided, loaded.model, weak.model)
-        return guide(loaded.diffusion, asked, guidance=config.guidance, interval=config.guidance_interval)
+        return make_predictor(loaded, None if labels is None else labels[part], weak)
 
     return draw_samples_from(
         loaded.model,
@@ -71,6 +66,23 @@ def draw_samples(
         progress=progress,
         predictor=predictor,
     )
+
+
+def make_predictor(
+    loaded: LoadedModel, labels: NDArray[np.int64] | None = None, weak: LoadedModel | None = None
+) -> Model:
+    """Return the predictor of images of given classes, guided as the run's settings say.
+
+    Args:
+        loaded, weak: as for `draw_samples`.
+        labels: classes of the images that it will be called with, [N]; None predicts without labels.
+    """
+    config = loaded.config.sample
+    asked = None if labels is None else torch.from_numpy(labels).to(loaded.device)
+    guide = partial(label_predictor, loaded.model)
+    if weak is not None:
+        guide = partial(autoguided, loaded.model, weak.model)
+    return guide(loaded.diffusion, asked, guidance=config.guidance, interval=config.guidance_interval)
 
 
 def draw_samples_from(

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from core.cli.degradation import read_masks
 from core.cli.main import run as run_command
 from core.imaging import read_sheet
 from tests.cli.test_denoise import make_untrained
@@ -61,6 +62,7 @@ def test_answers_mean_and_spread_stand_beside_each_image(runs, folder, capsys):
     ("options", "method"),
     [
         (("--mask", "4,0,4,8"), "repaint"),
+        (("--mask", "4,0,4,8", "--noise", "0.1"), "pigdm"),
         (("--down", "2", "--noise", "0.1"), "pigdm"),
         (("--down", "2", "--method", "ddnm"), "ddnm"),
         (("--jpeg", "10"), "pigdm"),
@@ -92,6 +94,11 @@ def test_clean_images_are_degraded_and_measured(runs, folder, capsys, options, m
         (("--mask", "0,0,8,8"), "everything is missing"),
         (("--mask", "no.png"), "--mask no.png: no such file, and no box"),
         (("--mask", "notes.txt"), "--mask notes.txt: not an image"),
+        (("--mask", "--1,0,3,3"), "no such file, and no box"),
+        (("--mask", "²,0,3,3"), "no such file, and no box"),
+        (("--blur", "1e300"), "at most 8 pixels, got 1e+300"),
+        (("--noise", "0.1", "--out", "mine.png"), "--out mine.png: is mine.png, which would be lost"),
+        (("--mask", "mask.png", "--out", "./mask.png"), "is mask.png, which would be lost"),
         (("--jpeg", "0"), "from 1 to 100, got 0"),
         (("--blur", "1", "--method", "repaint"), "missing pixels only"),
     ],
@@ -130,8 +137,39 @@ def test_a_strip_lies_between_an_image_and_a_seed(runs, folder, capsys):
         (("--between", "no.png", "7"), "no.png: no such file"),
         (("--between", "1", "7", "--count", "1"), "expected at least 2 images"),
         (("--between", "1", "7", "--sampler", "ddpm"), "draws by ddim without noise"),
+        (("--between", "²", "7"), "²: no such file"),
+        (("--between", "mine.png", "7", "--out", "mine.png"), "is mine.png, which would be lost"),
+        (("--guidance", "nan"), "expected a number, got nan"),
+        (("--autoguide", "latest"), "give --guidance too"),
     ],
 )
 def test_ends_that_do_not_exist_are_refused(runs, folder, capsys, options, text):
     assert sample(runs, *options) == 2
     assert text in capsys.readouterr().err
+
+
+def test_a_mask_becomes_a_square_as_the_image_does(folder):
+    wide = np.full((4, 8), 255, np.uint8)
+    wide[:, :2] = 0
+    upright = Image.fromarray(wide.T)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned clockwise: the missing part comes to the right
+    upright.save("turned.png", exif=exif)
+    Image.fromarray(wide).save("wide.png")
+    missing = {fit: ~read_masks(["wide.png"], 8, fit) for fit in ("squash", "pad")}
+    assert missing["squash"][:, :2].all()
+    assert missing["squash"].sum() == 16
+    assert missing["pad"][2:6, :2].all()
+    assert missing["pad"].sum() == 8
+    turned = ~read_masks(["turned.png"], 8, "squash")
+    assert turned[:, 6:].all()
+    assert turned.sum() == 16
+
+
+def test_an_image_for_a_run_on_tiles_is_cropped_to_its_centre(folder, capsys):
+    (folder / "tiles.toml").write_text(
+        f'kind = "folder"\npath = "."\nsize = {SIZE}\nfit = "tiles"\ntile = 16\n'
+    )
+    make_untrained(folder / "runs", size=SIZE, dataset="tiles.toml", sampler="ddim", steps=2)
+    assert restore(folder / "runs", "mine.png", "--mask", "4,0,4,8", "--degrade", "--out", "t.png") == 0
+    np.testing.assert_array_equal(read_sheet(folder / "t.png").images[0], np.asarray(Image.open("mine.png")))

@@ -126,14 +126,14 @@ class GaussianBlur:
         size: side of the images, in pixels.
 
     Raises:
-        UserError: sigma is not above 0.
+        UserError: sigma is not above 0, or is above the side.
     """
 
     linear = True
 
     def __init__(self, sigma: float, size: int) -> None:
-        if not 0.0 < sigma < np.inf:
-            raise UserError(f"expected a blur of more than 0 pixels, got {sigma:g}")
+        if not 0.0 < sigma <= size:
+            raise UserError(f"expected a blur of more than 0 and at most {size} pixels, got {sigma:g}")
         self.sigma = sigma
         values, vectors = np.linalg.eigh(blur_matrix(sigma, size))
         self._vectors = torch.from_numpy(vectors.astype(np.float32))
@@ -159,7 +159,8 @@ def blur_matrix(sigma: float, size: int) -> NDArray[np.float64]:
     """Return the matrix [size, size] of a Gaussian blur along an axis that is reflected at its ends."""
     radius = max(1, int(_TRUNCATE * sigma + 0.5))
     offsets = np.arange(-radius, radius + 1)
-    kernel = np.exp(-0.5 * (offsets / sigma) ** 2)
+    with np.errstate(over="ignore"):  # of a sigma next to 0, which blurs nothing
+        kernel = np.exp(-0.5 * (offsets / sigma) ** 2)
     kernel /= kernel.sum()
     matrix = np.zeros((size, size))
     for row in range(size):

@@ -25,11 +25,16 @@ DEFAULT_CALLS: Final = 100
 _ETA: Final = 1.0
 
 
-def default_method(operator: Operator) -> RestorationMethod:
-    """Return the method with the best PSNR on held-out triangles, see docs/restoration.md."""
+def default_method(operator: Operator, sigma_y: float = 0.0) -> RestorationMethod:
+    """Return the method with the best PSNR on held-out triangles, see docs/restoration.md.
+
+    Args:
+        operator: the degradation.
+        sigma_y: standard deviation of the noise of y; beside a mask it needs `pigdm`.
+    """
     if isinstance(operator, Identity):
         return "denoise"
-    return "repaint" if isinstance(operator, Mask) else "pigdm"
+    return "repaint" if isinstance(operator, Mask) and sigma_y <= ROUNDING else "pigdm"
 
 
 def check_method(method: RestorationMethod, operator: Operator, sigma_y: float) -> None:
@@ -70,7 +75,7 @@ def restore(
     Raises:
         UserError: see `check_method`.
     """
-    method = method or default_method(operator)
+    method = method or default_method(operator, sigma_y)
     check_method(method, operator, sigma_y)
     model, diffusion = loaded.model, loaded.diffusion
     clip = loaded.config.sample.clip

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
+from core.cli.between import draw_between, label_between
 from core.cli.labels import labels_asked_for
 from core.config import (
     DataConfig,
@@ -171,6 +172,12 @@ def test_a_checkpoint_and_its_sheet_know_the_classes_and_other_labels_are_refuse
     assert not np.array_equal(drawn, draw_samples(loaded, 3, labels=np.array([2, 1, 0])))
     weak = draw_samples(loaded, 3, weak=loaded)  # guided by itself: no guidance
     assert_close(weak, draw_samples(loaded, 3), rtol=1e-3, atol=1e-3)
+    strips = [draw_between(loaded, ("1", "2"), 2, labels=np.array([k, k])) for k in (0, 1)]
+    assert not np.array_equal(*strips)
+    with pytest.raises(UserError, match="expected one class"):
+        label_between("right,acute", np.array([1, 0]), None)
+    with pytest.raises(UserError, match="give --label too"):
+        label_between(None, np.array([0, 1]), 2.0)
     assert labels_asked_for("right, acute", loaded, 3, run="run").tolist() == [1, 0, 1]  # type: ignore[union-attr]
     with pytest.raises(UserError, match="did you mean right"):
         labels_asked_for("rigt", loaded, 3, run="run")
