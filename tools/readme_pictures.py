@@ -101,7 +101,7 @@ async def _fill_in(pilot: Pilot[None], screen: RestoreScreen) -> None:
     while screen.painter is None:
         await pilot.pause(0.05)
     await pilot.press("m", "enter")
-    while screen.answers is None or screen.answers.calls < screen.answers.total:
+    while screen.answers is None or screen.job is not None:
         await pilot.pause(0.05)
 
 

@@ -139,7 +139,7 @@ class RestoreScreen(RunsScreen):
         if self.answers is None:
             return [WallColumn("answers", None, empty=self._waiting_text(key))]
         return [
-            WallColumn("answers", self.answers.answers, f"of {len(self.answers.answers)}"),
+            WallColumn(f"{len(self.answers.answers)} answers", self.answers.answers),
             WallColumn("mean, spread", self.answers.mean_and_spread),
         ]
 
