@@ -17,6 +17,7 @@ from core.files.sanitize import sanitize
 from core.runs import RunStore
 from tui.app.dashboard import Dashboard
 from tui.export.screenshot import Screenshot, screen_png
+from tui.screens.restore.screen import RestoreScreen
 from tui.state.run_controller import RunController
 
 SIZE: Final = (160, 50)
@@ -27,9 +28,13 @@ SCREENS: Final = {
     "compare": ("c",),
     "denoise": ("d", "home", *["right"] * VISIBLE_STATE),
     "schedules": ("s", *["right"] * 30),
+    "levels": ("c", "4"),
+    "why": ("c", "5"),
+    "sweep": ("c", "6"),
+    "restore": ("d", "r"),
 }
 """Keys pressed on the board for each image."""
-TIMEOUT: Final = 60.0
+TIMEOUT: Final = 120.0
 STABLE_FRAMES: Final = 5
 """Equal frames in a row after which a screen is complete, because screens read their images in threads."""
 
@@ -42,6 +47,8 @@ async def draw_screens(
     screens: Mapping[str, Sequence[str]] = SCREENS,
 ) -> list[Path]:
     """Draw screens of the dashboard with the newest runs of a folder.
+
+    For the restore screen the first run fills in a box, whose files stay in its folder.
 
     Args:
         root: the runs folder.
@@ -66,6 +73,8 @@ async def draw_screens(
                     while not app.is_open or app.snapshot is None or app.snapshot.unread:
                         await pilot.pause(0.05)
                     await pilot.press(*keys)
+                    if isinstance(app.screen, RestoreScreen):
+                        await _fill_in(pilot, app.screen)
                     await _wait_until_stable(pilot)
             except TimeoutError as error:
                 raise UserError(
@@ -86,6 +95,14 @@ def _require_finished(root: Path) -> None:
                 f"{info.id} is not finished ({info.state.value}); wait for it, "
                 f"or stop it: core runs stop {info.id} --runs {root}"
             )
+
+
+async def _fill_in(pilot: Pilot[None], screen: RestoreScreen) -> None:
+    while screen.painter is None:
+        await pilot.pause(0.05)
+    await pilot.press("m", "enter")
+    while screen.answers is None or screen.job is not None:
+        await pilot.pause(0.05)
 
 
 async def _wait_until_stable(pilot: Pilot[None]) -> None:

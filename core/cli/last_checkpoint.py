@@ -28,12 +28,15 @@ def load_last_checkpoint(
         note(f"{sanitize(run.id)}: its best checkpoint, which is used, is of epoch {loaded.position.epoch}")
         return loaded
     try:
-        trained = run.read_status().epoch
+        status = run.read_status()
     except UserError:  # the network does not depend on it
         return loaded
-    if trained > loaded.position.epoch:
+    position = loaded.position
+    if (
+        status.epoch > position.epoch and status.step > position.step
+    ):  # not within the run's incomplete last epoch
         note(
-            f"{sanitize(run.id)}: has trained {trained} epochs; its last checkpoint, which is used, is of epoch "
-            f"{loaded.position.epoch}"
+            f"{sanitize(run.id)}: has trained {status.epoch} epochs; its last checkpoint, which is used, is of epoch "
+            f"{position.epoch}"
         )
     return loaded

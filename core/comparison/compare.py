@@ -24,6 +24,7 @@ from core.comparison.grouping import (
 from core.comparison.pairs import ALPHA as ALPHA
 from core.comparison.pairs import PairwiseDifferences
 from core.comparison.pooling import Score, differences, pool
+from core.comparison.trained_further import is_before
 from core.config import RunConfig, ScheduleConfig
 from core.errors import UserError
 from core.files.sanitize import sanitize
@@ -314,9 +315,7 @@ def _notes(rows: Sequence[ComparisonRow], pooled: bool) -> list[str]:
         f"{member.info.id} at epoch {member.evaluation.epoch}"
         for row in rows
         for member in row.members
-        if member.evaluation is not None
-        and member.epochs
-        and member.evaluation.epoch < member.epochs[-1].epoch
+        if member.evaluation is not None and member.epochs and is_before(member.evaluation, member.epochs[-1])
     ]
     if stale:
         notes.append(f"trained further since they were evaluated: {', '.join(stale)}")

@@ -5,7 +5,9 @@ from collections.abc import Sequence
 import msgspec
 
 from core.comparison.explain import Explanation, Subject, explain
+from core.comparison.trained_further import is_before
 from core.config import RunConfig
+from core.config.schema import SampleConfig
 from core.runs import EpochRecord
 from core.runs.interventions import Interventions
 
@@ -18,10 +20,15 @@ def is_outdated(interventions: Interventions, config: RunConfig, epochs: Sequenc
         config: the run's configuration.
         epochs: its epochs.
     """
-    if epochs and interventions.epoch < epochs[-1].epoch:
+    if epochs and is_before(interventions, epochs[-1]):
         return True
-    # As it is read from a file: with lists in place of tuples.
-    return bool(interventions.sampling != msgspec.json.decode(msgspec.json.encode(config.sample)))
+    try:
+        sampling = msgspec.convert(
+            interventions.sampling, SampleConfig
+        )  # settings that are newer have their defaults
+    except msgspec.ValidationError:
+        return True
+    return sampling != config.sample
 
 
 def newest(found: Sequence[Interventions | None]) -> Interventions | None:

@@ -105,7 +105,7 @@ def _describe(recipe: Recipe, images: ImageSet, device: str) -> FoundRecipe:
     shape = images_text(count, len(images.heldout), images.channels, images.size)
     budget = f"up to {limit:,} steps of {train.batch_size} images"
     if train.max_minutes:
-        budget += f", at most {train.max_minutes:g} minutes"
+        budget += f", at most {train.max_minutes:g} minute" + "s" * (train.max_minutes != 1)
     if fitting < limit:
         budget += f"; about {_rounded(fitting):,} steps fit here"
     elif step_seconds:

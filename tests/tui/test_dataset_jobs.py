@@ -157,7 +157,7 @@ async def test_an_own_folder_is_chosen_and_remembered(tmp_path: Path) -> None:
         await looked(driven, screen)
         assert "4 mine" in driven.text()
         assert "datasets  mine" in driven.text()
-        assert f"from {mine}, cut square and resized" in " ".join(driven.text().split())
+        assert f"from {mine}, cropped to squares and resized" in " ".join(driven.text().split())
         assert tiles(screen)[0].images.shape[3] == 3
     async with dashboard(tmp_path / "runs", (120, 40), remember=state) as driven:
         await browse(driven)

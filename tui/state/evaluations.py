@@ -6,6 +6,7 @@ from typing import Final
 
 from core.comparison.compare import Comparison, compare
 from core.comparison.grouping import Member, select_evaluations
+from core.comparison.trained_further import is_before
 from core.errors import UserError
 from core.files.sanitize import sanitize
 from core.files.signature import FileSignature, signature
@@ -82,7 +83,7 @@ class Evaluations:
         known = {}
         for run, evaluation in zip(runs, found, strict=True):
             evaluating = self._progress.get(run.id) if run.replayed_epoch is None else None
-            stale = evaluation is not None and bool(run.epochs) and evaluation.epoch < run.epochs[-1].epoch
+            stale = evaluation is not None and bool(run.epochs) and is_before(evaluation, run.epochs[-1])
             error = evaluating.error if evaluating is not None else ""
             known[run.id] = RunEvaluation(
                 evaluation,

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from core.comparison.explain import Explanation, Subject
 from core.comparison.kept_interventions import explain_kept, go_together, is_outdated, newest
+from core.comparison.trained_further import is_before
 from core.files.signature import FileSignature, signature
 from core.runs.interventions import FILE_NAME, Interventions, read_interventions
 from tui.state.snapshot import RunSnapshot
@@ -114,6 +115,6 @@ def _reason(run: RunSnapshot, kept: Interventions | None, like: Interventions | 
         return f"explained from {kept.count} samples of seed {kept.seed}, others from {like.count} of seed {like.seed}"
     if not is_outdated(kept, run.file.config, run.epochs):
         return ""
-    if run.epochs and kept.epoch < run.epochs[-1].epoch:
+    if run.epochs and is_before(kept, run.epochs[-1]):
         return f"explained at epoch {kept.epoch}, trained to epoch {run.epochs[-1].epoch}"
     return "explained with other settings of its sampling"

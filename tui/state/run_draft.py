@@ -43,7 +43,7 @@ class Field:
 
 
 FIELDS: Final = (
-    Field("data.dataset", "dataset", "low, high, array, a folder, a .toml"),
+    Field("data.dataset", "dataset", "low, high, array, a folder or file, a .toml"),
     Field("schedule.timesteps", "timesteps T"),
     Field("schedule.zero_terminal_snr", "zero terminal SNR", "the last step is pure noise"),
     Field("diffusion.prediction_type", "network predicts"),

@@ -15,9 +15,7 @@ from tui.settings.series_colors import series_style
 from tui.widgets.charts.sweep_chart import SweepChart
 from tui.widgets.title_bar import update_static
 
-NOTHING = (
-    "These runs differ in no setting but their seed. Compare runs of a grid, such as several learning rates."
-)
+NOTHING = "These runs differ in their seed at most: compare runs of a grid."
 
 
 class SweepPanel(Vertical):

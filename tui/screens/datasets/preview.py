@@ -26,7 +26,7 @@ Pixels = NDArray[np.uint8]
 
 PREVIEW_TRIANGLES: Final = 256
 FIT_TEXTS: Final = {
-    "crop": "cut square and resized",
+    "crop": "cropped to squares and resized",
     "pad": "padded and resized",
     "squash": "squashed to squares",
     "tiles": "cut into tiles",
@@ -136,7 +136,7 @@ def preview_text(preview: DatasetPreview) -> str:
     sentences += [f"{classes_text(preview.classes)}."] if preview.classes else []
     sentences += [sanitize(recipe.description)] if recipe.description else []
     sentences += [f"{hidden}."] if (hidden := sanitize(hidden_folder_note(preview.name))) else []
-    return " ".join([*sentences, *(f"{sanitize(note)}." for note in preview.notes)])
+    return " ".join([*sentences, *(f"{sanitize(note[:1].upper() + note[1:])}." for note in preview.notes)])
 
 
 def rendering_text(recipe: DataRecipe) -> str:

@@ -139,7 +139,7 @@ class RestoreScreen(RunsScreen):
         if self.answers is None:
             return [WallColumn("answers", None, empty=self._waiting_text(key))]
         return [
-            WallColumn("answers", self.answers.answers, f"of {len(self.answers.answers)}"),
+            WallColumn(f"{len(self.answers.answers)} answers", self.answers.answers),
             WallColumn("mean, spread", self.answers.mean_and_spread),
         ]
 
@@ -148,7 +148,7 @@ class RestoreScreen(RunsScreen):
             return "about to be computed"
         if self.painter is not None and self.painter.missing.any():
             return f"{key} fills in the missing pixels"
-        return f"paint what is missing, then {key} fills it in"
+        return f"paint what is missing; {key} fills it in"
 
     def _description(self) -> Content:
         if self.painter is None:

@@ -145,12 +145,12 @@ def test_a_folder_is_described_with_its_problems(tmp_path: Path) -> None:
     (mine / "notes.txt").write_text("hello")
     assert preview_text(preview_dataset(str(mine))) == (
         f"About one image in ten is held out; not made yet, these are its first. 32 x 32, colour, from {mine}, "
-        "cut square and resized."
+        "cropped to squares and resized."
     )
     made = load_dataset(str(mine))
     text = preview_text(preview_dataset(str(mine)))
     assert text.startswith(f"{len(made.train)} images to train on, {len(made.heldout)} held out; kept in")
-    assert "1 of 31 files were skipped: 1 not an image. images of other sizes are resized to 32x32" in text
+    assert "1 of 31 files were skipped: 1 not an image. Images of other sizes are resized" in text
     assert "30 of 30 images are nearly one colour" in text
     with pytest.raises(UserError):
         preview_dataset(str(tmp_path / "none"))
