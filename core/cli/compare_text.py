@@ -12,7 +12,7 @@ from core.comparison.compare import LOSSES, Comparison, ComparisonRow
 from core.comparison.formatting import MISSING, bracket_text, metric_title, narrow_texts, short_text
 from core.imaging import braille_chart
 from core.runs import METRICS, minmax_buckets
-from core.runs.results import GROUPS
+from core.runs.metric_definitions import GROUPS
 from core.statistics.estimate import Estimate
 
 TextRow = tuple[str, list[str]]

@@ -32,8 +32,8 @@ from core.errors import EXIT_USAGE, UserError
 from core.files.sanitize import sanitize
 from core.launch.provenance import config_with_absolute_paths
 from core.runs import Evaluation, RunStore
+from core.runs.metric_definitions import DEFAULT_GROUPS, GROUPS, OPTIONAL_GROUPS, better_direction
 from core.runs.progress import reporting_evaluation
-from core.runs.results import DEFAULT_GROUPS, GROUPS, OPTIONAL_GROUPS, better_direction
 
 DEFAULT_COUNT = 500
 

@@ -16,9 +16,9 @@ from core.files.sanitize import sanitize
 from core.launch.provenance import config_with_absolute_paths, run_data_dirs
 from core.runs import Evaluation, RunDirectory, add_evaluation, read_evaluations
 from core.runs.directory import DamagedStatusError
+from core.runs.metric_definitions import GROUPS
 from core.runs.predicted_noise import write_predicted_noise
 from core.runs.progress import ProgressCallback
-from core.runs.results import GROUPS
 
 if TYPE_CHECKING:
     from core.evaluation.evaluator import Evaluator

@@ -29,7 +29,7 @@ from core.config import RunConfig, ScheduleConfig
 from core.errors import UserError
 from core.files.sanitize import sanitize
 from core.runs import METRICS, Evaluation
-from core.runs.results import GROUPS, better_direction
+from core.runs.metric_definitions import GROUPS, better_direction
 from core.schedules import make_schedule
 from core.statistics.estimate import Estimate
 

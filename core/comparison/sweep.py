@@ -15,7 +15,7 @@ from core.comparison.grouping import Member, dataset_titles, flat_settings, valu
 from core.comparison.pooling import Score, pool
 from core.errors import UserError, did_you_mean
 from core.runs import METRICS
-from core.runs.results import better_direction
+from core.runs.metric_definitions import better_direction
 
 MAX_LINES: Final = 6
 """Lines of a data set; with more, runs are pooled over the settings that the lines would differ in."""

@@ -24,7 +24,8 @@ from core.evaluation.metrics.shape import DECILES, ShapeReference
 from core.evaluation.triangle_fit.cache import cached_edge, cached_fits
 from core.evaluation.triangle_fit.fit import TriangleFits, fit_triangles
 from core.evaluation.triangle_fit.raster import Edge
-from core.runs.results import GENERAL_GROUPS, GROUPS, OPTIONAL_GROUPS, ClassEvaluation
+from core.runs.metric_definitions import GENERAL_GROUPS, GROUPS, OPTIONAL_GROUPS
+from core.runs.results import ClassEvaluation
 from core.statistics.gaussian_sampling import MAX_DIMENSIONS
 from core.statistics.linear_denoiser import LinearDenoiser
 
@@ -76,7 +77,10 @@ class Evaluator:
     @property
     def groups(self) -> tuple[str, ...]:
         """The groups of metrics that apply to this data, including those that need a run."""
-        left_out = {*(() if self.has_triangles else _TRIANGLE_GROUPS), *(() if self.images.classes else ("labels",))}
+        left_out = {
+            *(() if self.has_triangles else _TRIANGLE_GROUPS),
+            *(() if self.images.classes else ("labels",)),
+        }
         return tuple(group for group in ALL_GROUPS if group not in left_out)
 
     @property

@@ -25,7 +25,7 @@ from core.figures.layout import (
 )
 from core.figures.style import FAINT, typeset
 from core.runs import METRICS
-from core.runs.results import GROUPS, better_direction
+from core.runs.metric_definitions import GROUPS, better_direction
 from core.statistics.estimate import Estimate
 
 NOT_EVALUATED: Final = "no run has been evaluated; run core evaluate"

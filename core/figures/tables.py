@@ -14,7 +14,7 @@ from core.figures.figure_data import FigureData, Series, distinct_schedules, dis
 from core.figures.quality import BETTER_ARROWS, GENERAL_HEADLINE_METRICS, HEADLINE_METRICS
 from core.files.sanitize import sanitize
 from core.runs import METRICS, Metric
-from core.runs.results import better_direction
+from core.runs.metric_definitions import better_direction
 from core.statistics.estimate import Estimate
 
 MISSING: Final = "–"

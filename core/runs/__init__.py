@@ -7,10 +7,11 @@ from core.runs.directory import (
     RunDirectory,
     RunFile,
 )
+from core.runs.metric_definitions import METRICS, Metric
 from core.runs.metrics import EpochRecord, MetricsTail, MetricsWriter, minmax_buckets
 from core.runs.naming import make_group, make_run_id
 from core.runs.process import ProcessIdentity, effective_state, is_alive, stall_warning
-from core.runs.results import METRICS, Evaluation, Metric, add_evaluation, latest_evaluation, read_evaluations
+from core.runs.results import Evaluation, add_evaluation, latest_evaluation, read_evaluations
 from core.runs.status import State, Status
 from core.runs.store import RunInfo, RunProblem, RunStore, Scan
 

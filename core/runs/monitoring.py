@@ -6,8 +6,8 @@ from typing import Final
 import msgspec
 
 from core.config.schema import Monitored, TrainConfig
+from core.runs.metric_definitions import METRICS
 from core.runs.metrics import EpochRecord
-from core.runs.results import METRICS
 from core.statistics.estimate import Estimate
 from core.statistics.plateau import Plateau, find_plateau
 

@@ -27,7 +27,7 @@ from core.comparison.formatting import (
 )
 from core.comparison.grouping import read_members
 from core.runs import Evaluation, RunStore, add_evaluation
-from core.runs.results import GENERAL_GROUPS, GROUPS
+from core.runs.metric_definitions import GROUPS
 from core.schedules import SCHEDULE_NAMES
 from core.statistics.estimate import Estimate
 from tests.support.fake_runs import CREATED, TRIANGLE_METRICS, make_run

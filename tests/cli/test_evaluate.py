@@ -20,7 +20,7 @@ from core.figures.figure_data import load_figure_data
 from core.figures.nearest import draw_nearest
 from core.imaging import read_sheet
 from core.runs import RunStore, latest_evaluation, read_evaluations
-from core.runs.results import GROUPS
+from core.runs.metric_definitions import GROUPS
 from core.training.checkpoint import Position, save_checkpoint
 from tests.support.fake_runs import TRIANGLE_METRICS, make_run
 from tests.support.untrained_runs import untrained_run

@@ -30,8 +30,8 @@ from core.runs import (
     Status,
     add_evaluation,
 )
+from core.runs.metric_definitions import GENERAL_GROUPS, GROUPS, OPTIONAL_GROUPS
 from core.runs.process import boot_id, host_name
-from core.runs.results import GENERAL_GROUPS, GROUPS, OPTIONAL_GROUPS
 from core.runs.trajectory import TrajectorySpec, state_timesteps
 from core.schedules import SCHEDULE_NAMES
 from core.statistics.estimate import Estimate

@@ -9,7 +9,7 @@ from textual.content import Content
 
 from core.comparison.compare import Comparison
 from core.comparison.formatting import metric_title, narrow_texts, short_text
-from core.runs.results import GROUPS, better_direction
+from core.runs.metric_definitions import GROUPS, better_direction
 from tui.settings.series_colors import SeriesStyle
 from tui.state.evaluations import RunEvaluation
 from tui.state.formatting import NOTHING, shorten

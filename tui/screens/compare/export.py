@@ -15,7 +15,8 @@ import msgspec
 from core.comparison.grouping import select_evaluations
 from core.config import flatten
 from core.errors import UserError
-from core.runs.results import METRICS, Evaluation, read_evaluations
+from core.runs.metric_definitions import METRICS
+from core.runs.results import Evaluation, read_evaluations
 from tui.export.image_files import gif, png, render_wall
 from tui.export.item import ExportItem
 from tui.screens.compare.summary import run_metrics, setting_differences

@@ -16,7 +16,7 @@ from core.evaluation import evaluator as evaluate_module
 from core.evaluation.evaluator import IMAGE_GROUPS, Evaluator, evaluate_images
 from core.evaluation.metrics import Progress
 from core.runs import METRICS
-from core.runs.results import GENERAL_GROUPS, GROUPS, OPTIONAL_GROUPS
+from core.runs.metric_definitions import GENERAL_GROUPS, GROUPS, OPTIONAL_GROUPS
 
 SMALL = DataRecipe(
     name="small", kind="triangles", count=150, heldout=150, size=16, canvas=128, storage="png", antialias=True
@@ -75,9 +75,7 @@ class Recorder:
 
 def test_real_triangles_score_as_real_in_everything(evaluator, triangles):
     metrics, curves = evaluator.evaluate(unit(triangles.train[:100]))
-    assert set(metrics) == {
-        name for group in TRIANGLE_GROUPS for name in GROUPS[group]
-    }
+    assert set(metrics) == {name for group in TRIANGLE_GROUPS for name in GROUPS[group]}
     for name in ("balanced_pass_rate", "pass_rate", "grey_pass_rate"):
         estimate = metrics[name]
         assert estimate.high is not None

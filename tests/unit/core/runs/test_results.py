@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from core.errors import UserError
 from core.runs import METRICS, Evaluation, RunDirectory, add_evaluation, latest_evaluation, read_evaluations
 from core.runs import results as results_module
-from core.runs.results import FILE_NAME, FORMAT_VERSION, GROUPS, better_direction
+from core.runs.metric_definitions import GROUPS, better_direction
+from core.runs.results import FILE_NAME, FORMAT_VERSION
 from core.statistics.estimate import Estimate
 
 
