@@ -87,7 +87,9 @@ def labels_if_any(source: Path, names: Sequence[str]) -> Labels | None:
         return None
 
 
-def label_notes(source: Path, names: Sequence[str], labels: Labels | None, train: Sequence[int]) -> Iterator[str]:
+def label_notes(
+    source: Path, names: Sequence[str], labels: Labels | None, train: Sequence[int]
+) -> Iterator[str]:
     """Yield notes for the user: why a file of labels is left out, and classes without a training image.
 
     Args:

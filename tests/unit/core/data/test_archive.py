@@ -130,7 +130,9 @@ def test_what_is_no_archive_is_refused_in_one_line(home: Path, name: str, conten
 def test_a_name_that_is_not_the_utf8_that_it_claims_is_said(home: Path) -> None:
     write_zip(home / "a.zip", {"\N{SNOWMAN}.png": png(0)})
     (home / "a.zip").write_bytes((home / "a.zip").read_bytes().replace("\N{SNOWMAN}".encode(), b"\xe9\xff-"))
-    with pytest.raises(UserError, match=r"a\.zip: the name \\xe9\\xff-\.png in it is not UTF-8.*pack it again"):
+    with pytest.raises(
+        UserError, match=r"a\.zip: the name \\xe9\\xff-\.png in it is not UTF-8.*pack it again"
+    ):
         load_dataset("a.zip")
 
 

@@ -69,7 +69,10 @@ def test_a_set_of_torchvision_has_its_images_labels_and_names_and_is_exported_on
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("torchvision:nowhere/MNIST", r"nowhere \(Dataset not found. You can .*\); expected them as .*MNIST\("),
+        (
+            "torchvision:nowhere/MNIST",
+            r"nowhere \(Dataset not found. You can .*\); expected them as .*MNIST\(",
+        ),
         ("torchvision:MINST", "torchvision.datasets has no MINST"),
         ("torchvision:", "such as torchvision:MNIST"),
     ],
