@@ -63,24 +63,6 @@ def test_only_changed_values_change() -> None:
     assert config == msgspec.structs.replace(before, train=train, schedule=schedule)
 
 
-def test_an_empty_text_is_none_and_takes_back_a_setting_of_the_dataset(tmp_path: Path) -> None:
-    draft = RunDraft.from_recipe("quick")
-    assert draft.initial_values()["data.size"] == draft.initial_values()["data.fit"] == ""
-    values = draft.initial_values() | {
-        **{"data.dataset": str(tmp_path), "data.size": "48", "data.fit": "pad", "data.background": "white"},
-        **{"data.channels": "grey", "data.heldout_share": "0.2"},
-    }
-    (config,) = draft.build(values, ["linear"])
-    data = config.data
-    assert (data.size, data.fit, data.background, data.channels) == (48, "pad", "white", "grey")
-    assert data.heldout_share == 0.2
-    again = RunDraft.from_configs([config])
-    assert again.initial_values()["data.size"] == "48"
-    emptied = again.initial_values() | {"data.size": "", "data.fit": ""}
-    (config,) = again.build(emptied, ["linear"])
-    assert (config.data.size, config.data.fit, config.data.background) == (None, None, "white")
-
-
 def test_each_schedule_makes_one_run_and_a_grid_keeps_its_other_axes() -> None:
     draft = RunDraft.from_configs(load_recipe("quick", ["train.seed=[1,2]"]).configs)
     made = draft.build(draft.initial_values(), ["linear", "cosine"])
@@ -121,12 +103,6 @@ def test_fewer_timesteps_than_sampling_steps_shorten_the_sampling() -> None:
         ("model.preset", "leen", "expected one of thesis, lean"),
         ("data.dataset", "hihg", "did you mean high?"),
         ("data.dataset", "   ", "expected a value"),
-        ("data.size", "0", "expected a whole number >= 1"),
-        ("data.size", "big", "expected a whole number"),
-        ("data.background", "red", "expected black, white, grey or #rrggbb"),
-        ("data.heldout_share", "1", "expected a number < 1.0"),
-        ("data.channels", "blue", "expected one of grey, colour"),
-        ("data.labels", "", "expected a value"),
     ],
 )
 def test_a_mistake_is_explained_in_a_few_words(key: str, text: str, message: str) -> None:
@@ -148,10 +124,6 @@ def test_a_mistake_is_explained_in_a_few_words(key: str, text: str, message: str
         ("schedule.zero_terminal_snr", "true"),
         ("diffusion.prediction_type", "sample"),
         ("data.dataset", "array"),
-        ("data.size", "48"),
-        ("data.size", " "),
-        ("data.fit", ""),
-        ("data.background", "#ffcc00"),
     ],
 )
 def test_a_valid_value_has_no_error(key: str, text: str) -> None:

@@ -82,9 +82,9 @@ def test_tiles_are_exact_and_share_no_pixels_and_are_held_out_by_rows_of_few_pho
     assert {image.tobytes() for image in (*made.train, *made.heldout)} == tiles
     assert {image.tobytes() for image in made.heldout} == last
     assert "1 of 3 files were skipped: 1 smaller than a tile of 16 pixels" in made.notes
-    tiled = make(path, size=16, fit="tiles", tile=32)
-    assert len(tiled.train) + len(tiled.heldout) == 3 * 2 + 2 * 2
-    assert first_images(tiled.recipe, 3, heldout=True).shape == (3, 3, 16, 16)
+    coarser = make(path, size=16, fit="tiles", tile=32)
+    assert len(coarser.train) + len(coarser.heldout) == 3 * 2 + 2 * 2
+    assert first_images(coarser.recipe, 3, heldout=True).shape == (3, 3, 16, 16)
 
 
 def test_tiles_of_many_photographs_are_held_out_with_their_photograph() -> None:

@@ -69,6 +69,24 @@ def test_a_set_of_a_folder_that_changed_or_is_gone_is_told_from_a_current_one(da
     assert not SetState.FOLDER_GONE.is_outdated
 
 
+def test_sets_of_files_of_many_images_are_told_like_those_of_folders(data: Path, mine: Path) -> None:
+    packed, array = mine.with_name("mine.zip"), mine.with_name("array.npy")
+    shutil.make_archive(str(mine), "zip", mine)
+    for later in (0, 10):
+        np.save(array, np.full((6, 8, 8), later, np.uint8))
+        for source in (packed, array):
+            os.utime(source, (time.time() + later, time.time() + later))
+            load_dataset(str(source), data_dir=data)
+    found = [(made.source, made.state) for made in list_made_sets(data)]
+    for source in (packed, array):
+        assert {state for one, state in found if one == str(source)} == {
+            SetState.CURRENT,
+            SetState.FOLDER_CHANGED,
+        }
+    packed.unlink()
+    assert all(not made.state.is_outdated for made in list_made_sets(data) if made.source == str(packed))
+
+
 def test_a_set_of_a_recipe_that_changed_is_outdated(data: Path) -> None:
     data.mkdir()
     (data / "small.toml").write_text("count = 5\nheldout = 2\nsize = 8\n")
