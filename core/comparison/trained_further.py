@@ -1,4 +1,4 @@
-"""Whether a run has trained further since its checkpoint was evaluated or explained; torch-free."""
+"""Test whether a run has trained further since its checkpoint was evaluated or explained; torch-free."""
 
 from core.runs import EpochRecord
 from core.runs.interventions import Interventions

@@ -188,7 +188,7 @@ class DatasetsScreen(DatasetChoice, LiveScreen[list[RunConfig] | None]):
     def _update_bars(self) -> None:
         width = self.size.width
         status = " · ".join([short_name(self.browser.name), *self.job_status])
-        tabs = [("", view) for view in VIEWS]
+        tabs = [("", view) for view in self._views]
         update_static(
             self.query_one("#top", Static), title_and_tabs("datasets", status, tabs, self.view, width)
         )
@@ -202,7 +202,9 @@ class DatasetsScreen(DatasetChoice, LiveScreen[list[RunConfig] | None]):
         static = self.query_one("#facts", Static)
         static.styles.height = self._facts_lines
         update_static(static, Content("\n").join(lines))
-        self.query_one(KeyBar).show(dataset_hints(self, making=self.build is not None))
+        self.query_one(KeyBar).show(
+            dataset_hints(self, making=self.build is not None, triangles=self.browser.has_triangles)
+        )
 
     def exports(self) -> "list[ExportItem]":
         """The visible tiles, row by row, and the grey histogram of each side."""
@@ -234,8 +236,12 @@ class DatasetsScreen(DatasetChoice, LiveScreen[list[RunConfig] | None]):
             self._fit_shown_images()
         self.update()
 
+    @property
+    def _views(self) -> list[str]:
+        return [view for view in VIEWS if view != "triangles" or self.browser.has_triangles]
+
     def action_next_view(self) -> None:
-        views = [view for view in VIEWS if view != "triangles" or self.browser.has_triangles]
+        views = self._views
         index = views.index(self.view) if self.view in views else -1
         self.action_view(views[(index + 1) % len(views)])
 
@@ -320,7 +326,7 @@ class DatasetsScreen(DatasetChoice, LiveScreen[list[RunConfig] | None]):
             self.update()
 
 
-def dataset_hints(screen: Screen[Any], *, making: bool) -> list[KeyHint]:
+def dataset_hints(screen: Screen[Any], *, making: bool, triangles: bool) -> list[KeyHint]:
     """Key hints with the current key bindings."""
     words = {
         "datasets.next": "dataset",
@@ -336,4 +342,6 @@ def dataset_hints(screen: Screen[Any], *, making: bool) -> list[KeyHint]:
         "datasets.new": "new run",
         "datasets.close": "back",
     }
+    if not triangles:
+        del words["datasets.fit"]
     return screen_hints(screen, DATASETS, words)

@@ -37,7 +37,8 @@ class WallColumn:
     Args:
         title: the name of the run.
         images: uint8 [N, H, W] or [N, H, W, 3]; None if there are none yet.
-        note: a few words beside the title; reduced to the last word, or to none, if they do not fit.
+        note: a few words beside the title; if they do not fit, reduced to what follows the semicolon, to
+            the last word, or to none.
         color: colour of the title; None takes the default.
         empty: the text in place of images.
     """
@@ -268,7 +269,7 @@ class ImageWall(StripWidget, can_focus=False):
         if cell_len(title) > space:
             title = set_cell_size(title, space - 1) + "…" if space else ""
         space -= cell_len(title)
-        notes = (column.note, column.note.rpartition(" ")[2], "")
+        notes = (column.note, column.note.rpartition("; ")[2], column.note.rpartition(" ")[2], "")
         note = next(f" {note}" for note in notes if not note or cell_len(note) + 1 < space).rstrip()
         more = self.get_component_rich_style("wall--more")
         parts = (
