@@ -29,6 +29,10 @@ if TYPE_CHECKING:
 LOWEST_LOG_SNR: Final = -10.15
 """The log SNR at which sampling starts if a schedule ends next to pure noise: a sigma of 160, as in `core.spacing`."""
 
+_MOST_LOG_SNR: Final = 100.0
+_LEAST_SPREAD: Final = 1e-6
+"""Spread of images in [-1, 1] below which they differ by rounding only."""
+
 
 @dataclass(frozen=True, eq=False)
 class ProposalSource:
@@ -57,8 +61,14 @@ def find_source(given: str, root: Path, *, start: float | None, end: float | Non
         end: log SNR of the clean end, likewise.
 
     Raises:
-        UserError: neither a run nor a data set, images that are too large for a covariance, or ends that do not rise.
+        UserError: neither a run nor a data set, images that are too large for a covariance or all the same, or ends
+            that do not rise or are too far away.
     """
+    for option, level in (("--start", start), ("--end", end)):
+        if level is not None and abs(level) > _MOST_LOG_SNR:
+            raise UserError(
+                f"{option} {level:g}: expected a log SNR from {-_MOST_LOG_SNR:g} to {_MOST_LOG_SNR:g}"
+            )
     run = _find_run(given, root)
     images = _load_data(given) if run is None else _load_run_data(run)
     schedule = make_schedule("linear")
@@ -67,6 +77,10 @@ def find_source(given: str, root: Path, *, start: float | None, end: float | Non
     noisy = max(float(schedule.log_snr[-1]), LOWEST_LOG_SNR) if start is None else start
     ends = Ends(noisy, float(schedule.log_snr[0]) if end is None else end)
     data = fit_gaussian(images.train)
+    if data.spread < _LEAST_SPREAD:
+        raise UserError(
+            f"{sanitize(images.name)}: all training images are the same, so no noise level matters more"
+        )
     curve = None if run is None else _measured_curve(run)
     if run is not None and curve is None:
         note(

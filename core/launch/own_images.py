@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Final
 
 from core.config.load import read_toml
-from core.config.schema import RunConfig
+from core.config.schema import DataConfig, RunConfig
 from core.config.trained_with import images_text
+from core.data.check import check_trainable
 from core.data.overrides import data_overrides, run_data_recipe
 from core.data.recipe import find_data_recipe
 from core.data.sets import ImageSet, load_dataset
@@ -60,17 +61,38 @@ def find_recipe(
     given = [f"data.dataset={_quoted(name_or_images)}", *overrides] if is_images else list(overrides)
     recipe = load_recipe(IMAGES_RECIPE, given)
     config = recipe.configs[0]
+<<<<<<< ours
     sets = [(one.data.dataset, one.data.count, data_overrides(one.data)) for one in recipe.configs]
     if any(one != sets[0] for one in sets):
+||||||| base
+    if len({(one.data.dataset, one.data.count) for one in recipe.configs}) > 1:
+=======
+    if len({_set_of_images(one.data) for one in recipe.configs}) > 1:
+>>>>>>> theirs
         return FoundRecipe(recipe)  # no rule fits several sets
+<<<<<<< ours
     images = load_dataset(
         run_data_recipe(config.data), count=config.data.count, labels=config.data.labels, progress=progress
     )
+||||||| base
+    images = load_dataset(config.data.dataset, count=config.data.count, progress=progress)
+=======
+    if data_overrides(config.data) or config.data.labels:
+        check_trainable(recipe.configs)  # before a large set is made
+    images = load_dataset(
+        run_data_recipe(config.data), count=config.data.count, progress=progress, labels=config.data.labels
+    )
+>>>>>>> theirs
     batch = config.train.batch_size if any(text.startswith(_BATCH) for text in overrides) else None
     rule = images_rule(len(images.train), images.size, batch)
     fitted = rule.overrides(is_lean=config.model.preset == "lean")
     recipe = load_recipe(IMAGES_RECIPE, [*given[:is_images], *fitted, *overrides])
     return _describe(recipe, images, device)
+
+
+def _set_of_images(data: DataConfig) -> tuple[object, ...]:
+    """Return the settings that choose a run's images."""
+    return data.dataset, data.count, *data_overrides(data).items()
 
 
 def _is_images(name: str) -> bool:

@@ -96,7 +96,7 @@ def test_clean_images_are_degraded_and_measured(runs, folder, capsys, options, m
         (("--mask", "notes.txt"), "--mask notes.txt: not an image"),
         (("--mask", "--1,0,3,3"), "no such file, and no box"),
         (("--mask", "²,0,3,3"), "no such file, and no box"),
-        (("--blur", "1e300"), "at most 8 pixels, got 1e+300"),
+        (("--blur", "1e300"), "at most 8, got 1e+300"),
         (("--noise", "0.1", "--out", "mine.png"), "--out mine.png: is mine.png, which would be lost"),
         (("--mask", "mask.png", "--out", "./mask.png"), "is mask.png, which would be lost"),
         (("--jpeg", "0"), "from 1 to 100, got 0"),

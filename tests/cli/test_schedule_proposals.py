@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from core.cli.main import run
 from core.schedules import make_schedule
@@ -59,6 +60,7 @@ def test_levels_and_schedules_are_proposed_for_a_data_set_and_written(core, tmp_
         (("high", "--timesteps", "9", "--calls", "3"), "give one"),
         (("high", "--rule", "bound", "--out", "no/a.txt"), "there is no folder no"),
         (("high", "--rule", "bound", "--zero-terminal-snr"), "give --timesteps T too"),
+        (("high", "--start", "-1e9"), "--start -1e+09: expected a log SNR from -100 to 100"),
     ],
 )
 def test_a_mistake_is_one_line(core, words, message):
@@ -67,3 +69,13 @@ def test_a_mistake_is_one_line(core, words, message):
     assert error.startswith("error: ")
     assert message in error
     assert error.count("\n") == 1
+
+
+def test_images_that_are_all_the_same_are_refused(core, tmp_path, monkeypatch):
+    monkeypatch.setenv("DDPM_DATA", str(tmp_path / "sets"))
+    (tmp_path / "flat").mkdir()
+    for name in "abcdefghij":
+        Image.new("L", (8, 8), 77).save(tmp_path / "flat" / f"{name}.png")
+    code, out, error = core("flat")
+    assert (code, out) == (2, "")
+    assert "error: flat: all training images are the same" in error.splitlines()[-1]

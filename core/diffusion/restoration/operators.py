@@ -133,7 +133,7 @@ class GaussianBlur:
 
     def __init__(self, sigma: float, size: int) -> None:
         if not 0.0 < sigma <= size:
-            raise UserError(f"expected a blur of more than 0 and at most {size} pixels, got {sigma:g}")
+            raise UserError(f"expected a blur of more than 0 pixels and at most {size}, got {sigma:g}")
         self.sigma = sigma
         values, vectors = np.linalg.eigh(blur_matrix(sigma, size))
         self._vectors = torch.from_numpy(vectors.astype(np.float32))

@@ -113,3 +113,17 @@ def test_what_is_neither_recipe_nor_images_is_refused_in_a_line(
         find_recipe(name)
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_the_rule_takes_the_images_of_the_settings(images: str) -> None:
+    found = find_recipe(images, ["data.size=66", "data.count=80"])
+    assert "80 training images" in found.summary
+    assert "66x66 in colour" in found.summary
+    assert "steps of 32 images" in found.summary
+    tiles = find_recipe(images, ["data.size=16", "data.fit=tiles"])
+    assert "16x16 in colour" in tiles.summary
+    assert int(tiles.summary.split()[1]) > 3 * 80
+    several = find_recipe(images, ["data.size=[16, 32]"])
+    assert (len(several.recipe.configs), several.summary) == (2, "")
+    with pytest.raises(UserError, match="too many images of 4096x4096 for one sheet"):
+        find_recipe(images, ["data.size=4096"])
