@@ -61,28 +61,13 @@ def find_recipe(
     given = [f"data.dataset={_quoted(name_or_images)}", *overrides] if is_images else list(overrides)
     recipe = load_recipe(IMAGES_RECIPE, given)
     config = recipe.configs[0]
-<<<<<<< ours
-    sets = [(one.data.dataset, one.data.count, data_overrides(one.data)) for one in recipe.configs]
-    if any(one != sets[0] for one in sets):
-||||||| base
-    if len({(one.data.dataset, one.data.count) for one in recipe.configs}) > 1:
-=======
     if len({_set_of_images(one.data) for one in recipe.configs}) > 1:
->>>>>>> theirs
         return FoundRecipe(recipe)  # no rule fits several sets
-<<<<<<< ours
-    images = load_dataset(
-        run_data_recipe(config.data), count=config.data.count, labels=config.data.labels, progress=progress
-    )
-||||||| base
-    images = load_dataset(config.data.dataset, count=config.data.count, progress=progress)
-=======
     if data_overrides(config.data) or config.data.labels:
         check_trainable(recipe.configs)  # before a large set is made
     images = load_dataset(
         run_data_recipe(config.data), count=config.data.count, progress=progress, labels=config.data.labels
     )
->>>>>>> theirs
     batch = config.train.batch_size if any(text.startswith(_BATCH) for text in overrides) else None
     rule = images_rule(len(images.train), images.size, batch)
     fitted = rule.overrides(is_lean=config.model.preset == "lean")
