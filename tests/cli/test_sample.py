@@ -156,6 +156,10 @@ def test_json_says_how_the_images_were_drawn(sample, trained, capsys):
         "clip": "static",
         "start": "noise",
         "seed": 0,
+        "guidance": 1.0,
+        "guidance_interval": None,
+        "labels": [],
+        "between": None,
         "epoch": 1,
         "shape": [65, 1, 32, 32],
     }
