@@ -1,6 +1,7 @@
-"""Labels that a command asks for by name, and the worse network that guides another; imports torch."""
+"""Labels that a command asks for by name, and the worse network that guides another."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,11 +9,13 @@ from numpy.typing import NDArray
 from core.errors import UserError, did_you_mean
 from core.files.sanitize import sanitize
 from core.runs import RunDirectory, RunStore
-from core.training.checkpoint import LoadedModel, load_model, load_weights
+
+if TYPE_CHECKING:
+    from core.training.checkpoint import LoadedModel
 
 
 def labels_asked_for(
-    asked: str | None, loaded: LoadedModel, count: int, *, run: str
+    asked: str | None, loaded: "LoadedModel", count: int, *, run: str
 ) -> NDArray[np.int64] | None:
     """Return the classes of samples, which take those asked for in turn: int64 [count]; None without labels.
 
@@ -40,7 +43,7 @@ def labels_asked_for(
     return chosen[np.arange(count) % len(chosen)]
 
 
-def load_weak(name: str, run: RunDirectory, loaded: LoadedModel, device: str, root: Path) -> LoadedModel:
+def load_weak(name: str, run: RunDirectory, loaded: "LoadedModel", device: str, root: Path) -> "LoadedModel":
     """Load the network that guides another (autoguidance).
 
     Args:
@@ -54,6 +57,8 @@ def load_weak(name: str, run: RunDirectory, loaded: LoadedModel, device: str, ro
     Raises:
         UserError: it cannot be loaded, or does not predict the same of the same images.
     """
+    from core.training.checkpoint import load_model, load_weights  # torch takes seconds to import
+
     if name == "best":
         weak = load_model(run, device, checkpoint="best")
     elif name.endswith(".safetensors"):

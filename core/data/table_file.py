@@ -137,10 +137,8 @@ def _pyarrow(module: str) -> Any:
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        python = sanitize(sys.executable)
-        raise UserError(
-            f"parquet and arrow files need pyarrow; run {python} -m pip install 'ddpm-tui[hf]'"
-        ) from error
+        install = sanitize(f"{sys.executable} -m pip install 'ddpm-tui[hf]'")
+        raise UserError(f"parquet and arrow files need pyarrow; run {install}") from error
 
 
 @functools.lru_cache(maxsize=4)

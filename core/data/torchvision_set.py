@@ -22,7 +22,7 @@ from core.files.sanitize import sanitize
 PREFIX: Final = "torchvision:"
 _SUFFIX: Final = ".torchvision.npz"
 _CODE: Final = "import sys; from core.data.torchvision_set import export; sys.exit(export(*sys.argv[1:]))"
-_INSTALL: Final = "{}: torchvision is not installed; run {} -m pip install torchvision"
+_INSTALL: Final = "{}: torchvision is not installed; run {}"
 
 
 def export_path(name: str, data_dir: Path) -> Path:
@@ -54,7 +54,9 @@ def export_if_missing(path: Path) -> None:
         return
     name = path.name.removesuffix(_SUFFIX)
     if importlib.util.find_spec("torchvision") is None:
-        raise UserError(_INSTALL.format(f"{PREFIX}{name}", sanitize(sys.executable)))
+        raise UserError(
+            _INSTALL.format(f"{PREFIX}{name}", sanitize(f"{sys.executable} -m pip install torchvision"))
+        )
     done = subprocess.run(
         [sys.executable, "-P", "-c", _CODE, name, str(path.parent), str(path)],
         capture_output=True,

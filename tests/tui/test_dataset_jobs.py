@@ -98,7 +98,7 @@ async def test_the_whole_set_is_made_on_request(tmp_path: Path) -> None:
     (tmp_path / "data" / "small.toml").write_text("count = 300\nheldout = 40\nsize = 8\n")
     async with dashboard(tmp_path / "runs", (120, 40)) as driven:
         screen = await browse(driven)
-        await driven.press("4")
+        await driven.press("5")
         await looked(driven, screen)
         assert "of 40" in driven.text()
         await driven.press("m")
@@ -115,7 +115,7 @@ async def test_the_progress_of_a_build_is_shown_and_it_can_be_stopped(tmp_path: 
     (tmp_path / "data" / "long.toml").write_text("count = 1000000\nsize = 64\n")
     async with dashboard(tmp_path / "runs", (120, 40)) as driven:
         screen = await browse(driven)
-        await driven.press("3")
+        await driven.press("4")
         await looked(driven, screen)
         await driven.press("m")
         await driven.until(lambda: "% of 1,002,000" in driven.text())
@@ -155,13 +155,13 @@ async def test_an_own_folder_is_chosen_and_remembered(tmp_path: Path) -> None:
         driven.app.screen.query_one("#path").value = str(mine)  # type: ignore[attr-defined]  # an Input
         await driven.press("enter")
         await looked(driven, screen)
-        assert "4 mine" in driven.text()
+        assert "5 mine" in driven.text()
         assert "datasets  mine" in driven.text()
         assert f"from {mine}, cropped to squares and resized" in " ".join(driven.text().split())
         assert tiles(screen)[0].images.shape[3] == 3
     async with dashboard(tmp_path / "runs", (120, 40), remember=state) as driven:
         await browse(driven)
-        assert "4 mine" in driven.text()
+        assert "5 mine" in driven.text()
 
 
 async def test_a_dataset_that_cannot_be_read_is_explained_and_the_others_still_work(tmp_path: Path) -> None:
@@ -173,9 +173,9 @@ async def test_a_dataset_that_cannot_be_read_is_explained_and_the_others_still_w
         screen = driven.app.screen
         assert isinstance(screen, DatasetsScreen)
         await driven.press("down", "pagedown", "end", "z", "f", "m", "v", "h", "v")
-        await driven.press("4")
+        await driven.press("5")
         await driven.until(lambda: "size" in screen.browser.problem)
-        await driven.press("3")
+        await driven.press("4")
         await looked(driven, screen)
         assert screen.browser.name == "low"
         assert screen.browser.problem == ""
@@ -184,7 +184,7 @@ async def test_a_dataset_that_cannot_be_read_is_explained_and_the_others_still_w
 async def test_a_new_run_is_set_up_on_the_shown_dataset(tmp_path: Path) -> None:
     async with dashboard(tmp_path / "runs", (120, 40)) as driven:
         screen = await browse(driven)
-        await driven.press("3")
+        await driven.press("4")
         await looked(driven, screen)
         await driven.press("n")
         await driven.until(lambda: isinstance(driven.app.screen, NewRunScreen))
@@ -227,7 +227,7 @@ async def test_with_many_datasets_those_around_the_chosen_one_are_listed_and_cli
         await looked(driven, screen)
         assert screen.browser.name == "set-31"
         line = driven.text().splitlines()[1]
-        assert line.split()[0::2] == ["7", "8", "9", "a", "b", "c", "d", "e", "f"]
+        assert line.split()[0::2] == ["8", "9", "a", "b", "c", "d", "e", "f", "g"]
         assert line.split()[-1] == "set-31"
         await driven.pilot.click(ChipLine, offset=(4, 0))
         await driven.until(lambda: screen.browser.name == "set-23")

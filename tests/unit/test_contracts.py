@@ -23,6 +23,10 @@ WITH_TORCH = (
         for name in (
             "cross",
             "epoch_quality",
+            "features",
+            "parallel",
+            "predicted_noise",
+            "metrics.general",
             "interventions",
             "preprocess",
             "sampling",

@@ -301,7 +301,7 @@ def test_the_schedules_terminal_facts_stand_beside_the_results(tmp_path):
 
 def test_a_run_trained_on_after_its_evaluation_is_noted(tmp_path):
     run = make_run(tmp_path, epochs=10, **BARE)
-    add_evaluation(run, evaluation({"haze": Estimate(0.1)}, epoch=4))
+    add_evaluation(run, evaluation({"haze": Estimate(0.1)}, epoch=4, step=4))
     assert f"trained further since they were evaluated: {run.id} at epoch 4" in comparison(tmp_path).notes
 
 

@@ -375,12 +375,11 @@ def test_a_run_is_evaluated_on_the_images_that_it_was_trained_on_or_not_at_all(
 ) -> None:
     images = make_images(home / "images", range(40))
     run = trained(config_of(str(images)))
-    record = run.read_status().trained_with
-    assert record is not None
+    assert (record := run.read_status().trained_with) is not None
     for number in range(5, 40):
         (images / f"{number:03}.png").unlink()
     command = ["evaluate", run.id, "--count", "4", "--only", "distribution", "--device", "cpu", "--json"]
-    capsys.readouterr()  # the training's notes
+    capsys.readouterr()
     assert run_command(command) == 0
     assert json.loads(capsys.readouterr().out)[0]["heldout"] == record.heldout
     shutil.rmtree(home / "data")
