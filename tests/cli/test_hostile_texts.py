@@ -112,6 +112,7 @@ def test_no_command_writes_control_characters(
         check([*words, "--json"], capsys)
 
 
+@pytest.mark.slow
 def test_figures_and_report_write_no_control_characters(
     runs: list[RunDirectory], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -130,7 +130,8 @@ def test_images_of_an_older_checkpoint_than_the_run_shows_say_so(sample, trained
     assert "checkpoint" not in capsys.readouterr().err
     killed = RunDirectory(Path(shutil.copytree(run.path, tmp_path / run.id)))
     with killed.lock():
-        killed.write_status(msgspec.structs.replace(killed.read_status(), epoch=3))
+        status = killed.read_status()
+        killed.write_status(msgspec.structs.replace(status, epoch=3, step=3 * status.step))
     assert sample(str(killed.path), *SETTINGS, "--out", "f.png") == 0
     assert (
         f"{run.id}: has trained 3 epochs; its last checkpoint, which is used, is of epoch 1\n"

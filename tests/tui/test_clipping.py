@@ -79,7 +79,7 @@ def write_runs(root: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("size", [(60, 15), (80, 24)], ids=str)
+@pytest.mark.parametrize("size", [pytest.param((60, 15), marks=pytest.mark.slow), (80, 24)], ids=str)
 async def test_no_text_is_cut_without_an_ellipsis(tmp_path: Path, size: tuple[int, int]) -> None:
     write_runs(tmp_path)
     async with dashboard(tmp_path, size) as driven:

@@ -92,7 +92,7 @@ async def test_the_view_names_causes_and_enter_explains_the_runs_that_lack_them(
 def test_only_runs_sampled_alike_are_compared_and_the_others_are_said(tmp_path: Path) -> None:
     runs = explained(tmp_path)
     keep(runs[0], seed=3, created="2025-01-01T00:00:00Z")
-    keep(runs[1], sampling={})
+    keep(runs[1], sampling={"steps": 7})
     keep(runs[4], epoch=41)
     runs[2].checkpoint.unlink()
     (runs[2].path / "interventions.json").write_text("{")

@@ -67,7 +67,11 @@ async def press_everything(driven: Driven, section: str) -> None:
 
 @pytest.mark.parametrize(
     ("section", "size"),
-    [*((section, (160, 50)) for section in KEYS_OF_SCREENS), ("board", (80, 24)), ("compare", (80, 24))],
+    [
+        *((section, (160, 50)) for section in KEYS_OF_SCREENS),
+        pytest.param("board", (80, 24), marks=pytest.mark.slow),
+        pytest.param("compare", (80, 24), marks=pytest.mark.slow),
+    ],
 )
 async def test_no_cell_of_a_screen_has_a_control_character(
     folder: Path, section: str, size: tuple[int, int]
@@ -84,6 +88,7 @@ async def test_no_cell_of_a_screen_has_a_control_character(
         await press_everything(driven, section)
 
 
+@pytest.mark.slow
 async def test_no_run_that_is_selected_shows_a_control_character(folder: Path) -> None:
     for index, state in enumerate(State):
         hostile_run(folder / "runs", state, index=index)

@@ -247,7 +247,7 @@ async def test_a_folder_without_images_is_refused_in_the_form_and_nothing_is_que
     images.mkdir()
     async with dashboard(tmp_path, (160, 50)) as driven:
         screen = await form(driven)
-        await retype(driven, "#data-dataset", str(images))
+        screen.query_one("#data-dataset", Input).value = str(images)
         await driven.press("f5")
         await driven.until(lambda: "an empty folder; expected images" in driven.text())
         assert driven.app.screen is screen
@@ -260,7 +260,7 @@ async def test_samples_that_no_sheet_can_hold_are_an_error_of_the_form(tmp_path:
     recipe.write_text("size = 4096\n")
     async with dashboard(tmp_path, (160, 50)) as driven:
         screen = await form(driven)
-        await retype(driven, "#data-dataset", str(recipe))
+        screen.query_one("#data-dataset", Input).value = str(recipe)
         await driven.until(lambda: "too many images of 4096x4096" in driven.text())
         assert screen.query_one("#start", Button).disabled
 
