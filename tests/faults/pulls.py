@@ -67,16 +67,18 @@ def _pull_while_training(
         raise NotPossibleHereError("rsync is not installed")
     run, here = tiny.new_run(folder / "there"), folder / "here"
     remote_run(run.path.parent, "old")
-    worker, pulls = tiny.start(run), _start_pulls(run.path.parent, here)
+    worker, pulls, is_killed = tiny.start(run), _start_pulls(run.path.parent, here), kill_worker
     try:
         deadline = time.monotonic() + rng.uniform(0.2, 2.0) + tiny.duration()
         while time.monotonic() < deadline:
             time.sleep(rng.uniform(0, 0.3))
-            if kill_worker and rng.random() < 0.3 and wait_for_exit(worker, 0.01) is None:
-                os.kill(worker, signal.SIGKILL)
+            if is_killed and rng.random() < 0.3:
+                os.kill(worker, signal.SIGKILL)  # if it has just ended, it is still to be waited for
                 wait_for_exit(worker, 60.0)
-                tiny.resume(run)
-                worker = tiny.start(run)
+                is_killed = tiny.state(run) is not State.FINISHED
+                if is_killed:
+                    tiny.resume(run)
+                    worker = tiny.start(run)
             disturb(pulls, here)
             _check_copies(here, same_attempt=not kill_worker)
             with contextlib.suppress(ChildProcessError):
