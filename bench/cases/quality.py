@@ -140,13 +140,9 @@ def command(
         found.setdefault(key, []).append((seconds, samples))
     if score is None:
         evaluator = Evaluator(images)
-        rows, real = (
-            result_rows(found, evaluator),
-            (
-                "real pictures: balanced_pass_rate "
-                f"{evaluator.evaluate_real(count, ('shape',))['balanced_pass_rate'].value:.3f}"
-            ),
-        )
+        rows = result_rows(found, evaluator)
+        real_rate = evaluator.evaluate_real(count, ("shape",))["balanced_pass_rate"].value
+        real = f"real pictures: balanced_pass_rate {real_rate:.3f}"
     else:
         write_samples(found, sheets)
         rows, real = image_rows(found, images, score), real_note(images, score)

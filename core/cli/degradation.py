@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from core.data.fit import crop_centre
+from core.data.fit import crop_centre, padded, resized
 from core.errors import UserError
 from core.files.sanitize import sanitize
 
@@ -173,17 +173,13 @@ def _read_mask_image(path: Path, size: int, fit: str) -> NDArray[np.bool_]:
         raise UserError(f"--mask {shown}: no such file, and no box x,y,w,h")
     try:
         with Image.open(path) as image:
-            grey = ImageOps.exif_transpose(image).convert("L")
+            rgb = ImageOps.exif_transpose(image).convert("L").convert("RGB")
             if fit == "pad":
-                longest = max(grey.size)
-                width, height = (max(1, round(side * size / longest)) for side in grey.size)
-                square = Image.new("L", (size, size), 255)
-                corner = ((size - width) // 2, (size - height) // 2)
-                square.paste(grey.resize((width, height), Image.Resampling.NEAREST), corner)
+                square = padded(rgb, size, (255, 255, 255), Image.Resampling.NEAREST)
             else:
-                whole = grey if fit == "squash" else crop_centre(grey)
-                square = whole.resize((size, size), Image.Resampling.NEAREST)
-            known: NDArray[np.bool_] = np.asarray(square) >= 128
+                whole = rgb if fit == "squash" else crop_centre(rgb)
+                square = resized(whole, size, Image.Resampling.NEAREST)
+            known: NDArray[np.bool_] = square[0] >= 128
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise UserError(f"--mask {shown}: not an image that can be read") from error
     return known

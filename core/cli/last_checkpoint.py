@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from core.cli.output import note
+from core.comparison.trained_further import is_before
 from core.errors import UserError
 from core.files.sanitize import sanitize
 from core.runs import RunDirectory
@@ -32,9 +33,7 @@ def load_last_checkpoint(
     except UserError:  # the network does not depend on it
         return loaded
     position = loaded.position
-    if (
-        status.epoch > position.epoch and status.step > position.step
-    ):  # not within the run's incomplete last epoch
+    if is_before(position, status):
         note(
             f"{sanitize(run.id)}: has trained {status.epoch} epochs; its last checkpoint, which is used, is of epoch "
             f"{position.epoch}"

@@ -31,8 +31,10 @@ from core.runs import RunStore
 from core.sampling_names import RESTORATION_METHODS, RestorationMethod
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
+    from core.diffusion.restoration.operators import Operator
     from core.training.checkpoint import LoadedModel
 
 LIVE_SECONDS = 0.4
@@ -140,8 +142,8 @@ def command(
 
     loaded = load_last_checkpoint(found, device, checkpoint)
     channels, size, _ = loaded.shape
-    read_size = size if degrade else degradation.size(size)
-    degradation.size(size)
+    degraded_size = degradation.size(size)
+    read_size = size if degrade else degraded_size
     dataset = loaded.config.data.dataset
     operator = degradation.operator(size, single_image_recipe(dataset).fit)
     pixels = np.concatenate(
@@ -164,8 +166,7 @@ def command(
     method = method or default_method(operator, max(levels))
     check_method(method, operator, max(levels))
 
-    job = _Job(loaded, operator, method, steps, count)
-    shown = _displayed(y, operator, size)
+    shown = _displayed(y, size)
     first = [pixels] * degrade
     meta = {"run": sanitize(found.id), "degradation": degradation.text(), "method": method, "seed": str(seed)}
     meta |= {"epoch": str(loaded.position.epoch), "answers": str(count), "originals": str(int(degrade))}
@@ -184,7 +185,7 @@ def command(
     answers, last = np.zeros((len(images), count, *loaded.shape), np.float32), 0.0
     calls = total = 0
     with progress_bar("restoring", "network calls") as report:
-        for calls, total, answers in job.run(y, levels, generator):
+        for calls, total, answers in _restored(loaded, y, operator, levels, method, steps, count, generator):
             report(calls, total)
             if live and calls < total and time.monotonic() - last >= LIVE_SECONDS:
                 write(answers, calls, total)
@@ -221,7 +222,7 @@ def command(
                 "degradation": degradation.text(),
                 "method": method,
                 "count": count,
-                "calls": total // max(1, job.batches(len(images))),
+                "calls": total // len(images),
                 "seed": seed,
                 "epoch": loaded.position.epoch,
                 "shape": loaded.shape,
@@ -234,47 +235,41 @@ def command(
         emit_images(to_channels_last(rows))
 
 
-class _Job:
-    """The answers of one command, computed image by image or in batches."""
+def _restored(
+    loaded: "LoadedModel",
+    y: "Tensor",
+    operator: "Operator",
+    levels: list[float],
+    method: RestorationMethod,
+    steps: int,
+    count: int,
+    generator: "torch.Generator",
+) -> Iterator[tuple[int, int, Values]]:
+    """Yield the calls so far, the calls in all, and the answers so far, [N, K, C, S, S] around [-1, 1]."""
+    from core.evaluation.restoration.restore import network_calls, restore, to_device
 
-    def __init__(
-        self, loaded: "LoadedModel", operator: Any, method: RestorationMethod, steps: int, count: int
-    ) -> None:
-        self._loaded, self._operator, self._method = loaded, operator, method
-        self._steps, self._count = steps, count
-
-    def batches(self, images: int) -> int:
-        """Count the batches, one for each image."""
-        return images
-
-    def run(self, y: "Tensor", levels: list[float], generator: Any) -> Iterator[tuple[int, int, Values]]:
-        """Yield the calls so far, the calls in all, and the answers so far, [N, K, C, S, S] around [-1, 1]."""
-        from core.evaluation.restoration.restore import network_calls, restore, to_device
-
-        loaded, count = self._loaded, self._count
-        operator = to_device(self._operator, loaded.device)
-        answers = np.zeros((len(y), count, *loaded.shape), np.float32)
-        each = [network_calls(loaded, self._method, self._steps, level) for level in levels]
-        done = 0
-        for index, level in enumerate(levels):
-            repeated = y[index : index + 1].repeat_interleave(count, dim=0).to(loaded.device)
-            states = restore(
-                loaded,
-                repeated,
-                operator,
-                method=self._method,
-                sigma_y=level,
-                calls=self._steps,
-                generator=generator,
-            )
-            for state in states:
-                found = state.xt if state.timestep < 0 or state.x0 is None else state.x0
-                answers[index] = found.float().cpu().numpy()
-                yield done + state.index, sum(each), answers
-            done += each[index]
+    operator = to_device(operator, loaded.device)
+    answers = np.zeros((len(y), count, *loaded.shape), np.float32)
+    each = [network_calls(loaded, method, steps, level) for level in levels]
+    done = 0
+    for index, level in enumerate(levels):
+        states = restore(
+            loaded,
+            y[index : index + 1].repeat_interleave(count, dim=0).to(loaded.device),
+            operator,
+            method=method,
+            sigma_y=level,
+            calls=steps,
+            generator=generator,
+        )
+        for state in states:
+            found = state.xt if state.timestep < 0 or state.x0 is None else state.x0
+            answers[index] = found.float().cpu().numpy()
+            yield done + state.index, sum(each), answers
+        done += each[index]
 
 
-def _displayed(y: "Tensor", operator: Any, size: int) -> NDArray[np.uint8]:
+def _displayed(y: "Tensor", size: int) -> NDArray[np.uint8]:
     """Convert degraded images to pixels of full size; missing pixels are in the middle of the greys."""
     factor = size // y.shape[-1]
     larger = y.repeat_interleave(factor, dim=-2).repeat_interleave(factor, dim=-1)

@@ -5,7 +5,7 @@ import gzip
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -18,8 +18,8 @@ from core.data.decode import MAX_PIXELS, Decoded, NotAnImageError, Reading, deco
 from core.errors import UserError
 from core.files.untrusted import NPZ_ERRORS, open_regular, read_npy
 
-_IDX_IMAGES: Final = (0x00000803, 0x00000804)
-"""Magic numbers of unsigned bytes in three or four dimensions."""
+_IDX_BYTES: Final = 0x00000800
+"""Magic number of unsigned bytes, to which the number of dimensions is added."""
 _MAX_BYTES: Final = 1 << 33
 """Unpacked size; a larger compressed file may be a decompression bomb. A `.npy` file of any size is mapped."""
 _CHUNK: Final = 1024
@@ -106,7 +106,9 @@ def _open(path: Path, size: int, modified: int) -> ArrayFile:
     elif path.suffix.lower() == ".npz":
         values = _read_npz(path)
     else:
-        values = _read_idx(path)
+        values = read_idx(
+            path, (3, 4), "not an IDX file of images; labels and other IDX files have no images"
+        )
     values = _channels_last(values)
     if values.shape[1] * values.shape[2] > MAX_PIXELS:
         raise UserError("its images are too large")
@@ -158,28 +160,40 @@ def _read_npz(path: Path) -> NDArray[Any]:
             if sum(member.file_size for member in packed.infolist()) > _MAX_BYTES:
                 raise UserError("too large unpacked; save the images as .npy, which is not loaded as a whole")
         with np.load(path, allow_pickle=False) as arrays:
-            shapes = {name: arrays[name].ndim for name in arrays.files}
-            found = [name for name, dimensions in shapes.items() if dimensions in (3, 4)]
+            found = [values for name in arrays.files if (values := arrays[name]).ndim in (3, 4)]
             if len(found) != 1:
-                names = ", ".join(shapes) or "none"
+                names = ", ".join(arrays.files) or "none"
                 raise UserError(f"{len(found)} arrays of images; expected one (its arrays: {names})")
-            values: NDArray[Any] = arrays[found[0]]
     except NPZ_ERRORS as error:
         raise UserError(f"not a .npz file of numbers ({' '.join(str(error).split())})") from error
-    return values
+    image_array: NDArray[Any] = found[0]
+    return image_array
 
 
-def _read_idx(path: Path) -> NDArray[Any]:
-    """Read IDX: a magic number and the dimensions as big-endian integers of 32 bits, then bytes."""
+def read_idx(
+    path: Path, dimensions: Sequence[int], otherwise: str, most: int = _MAX_BYTES
+) -> NDArray[np.uint8]:
+    """Read IDX: a magic number and the dimensions as big-endian integers of 32 bits, then bytes.
+
+    Args:
+        path: the file, which may be compressed by gzip.
+        dimensions: numbers of dimensions that it may have.
+        otherwise: the error if it has others.
+        most: bytes that it may have unpacked.
+
+    Raises:
+        UserError: it is another file, or damaged; without the path.
+        OSError: it cannot be read.
+    """
     try:
         with open_regular(path) as raw, gzip.open(raw) if path.suffix.lower() == ".gz" else raw as file:
             (magic,) = struct.unpack(">I", file.read(4))
-            if magic not in _IDX_IMAGES:
-                raise UserError("not an IDX file of images; labels and other IDX files have no images")
+            if magic - _IDX_BYTES not in dimensions:
+                raise UserError(otherwise)
             shape = struct.unpack(f">{magic & 0xFF}I", file.read(4 * (magic & 0xFF)))
             length = int(np.prod(shape, dtype=object))
-            if length > _MAX_BYTES:
-                raise UserError("its header claims more images than can be read")
+            if length > most:
+                raise UserError("its header claims more than can be read")
             content = file.read(length)
     except (struct.error, EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise UserError(f"a damaged IDX file ({error})") from error

@@ -7,7 +7,7 @@ from core.config.sampling_levels import sampling_calls
 from core.config.schema import DataConfig, RunConfig
 from core.data.labels import check_labels
 from core.data.overrides import run_data_recipe
-from core.data.preview import first_images, planned_size
+from core.data.preview import planned_size
 from core.data.recipe import DataRecipe
 from core.errors import UserError
 from core.imaging.sheet import MAX_PIXELS
@@ -24,16 +24,14 @@ def check_trainable(configs: Sequence[RunConfig]) -> None:
     """
     sides: dict[DataRecipe, int] = {}
     recipes: dict[DataConfig, DataRecipe] = {}
-    labelled = dict.fromkeys(config.data for config in configs if config.data.labels)
-    for data in labelled:
-        check_labels(run_data_recipe(data))
     for config in configs:
         check_consistent(config)
         if config.data not in recipes:
             recipes[config.data] = run_data_recipe(config.data)
+            if config.data.labels:
+                check_labels(recipes[config.data])
         recipe = recipes[config.data]
         if recipe not in sides:
-            _check_folder(recipe)
             sides[recipe] = planned_size(recipe)
         _check_sheets(config, sides[recipe])
 
@@ -61,12 +59,3 @@ def _check_sheets(config: RunConfig, side: int) -> None:
             f"sample.reverse_count = {sample.reverse_count}, with {states} states each: too many images of "
             f"{side}x{side} for one sheet; expected at most {most} in all"
         )
-
-
-def _check_folder(recipe: DataRecipe) -> None:
-    if recipe.kind != "folder":
-        return
-    try:
-        first_images(recipe, 1, heldout=False)
-    except UserError:
-        first_images(recipe, 1, heldout=True)  # a single image may be in either split

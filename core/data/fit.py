@@ -10,7 +10,7 @@ Pixels = NDArray[np.uint8]
 Fit = Literal["crop", "pad", "squash", "tiles"]
 Colour = tuple[int, int, int]
 
-_RESAMPLING = Image.Resampling.BILINEAR
+BILINEAR = Image.Resampling.BILINEAR
 
 
 def crop_centre(image: Image.Image) -> Image.Image:
@@ -21,13 +21,15 @@ def crop_centre(image: Image.Image) -> Image.Image:
     return image.crop((left, top, left + side, top + side))
 
 
-def resized(rgb: Image.Image, size: int) -> Pixels:
+def resized(rgb: Image.Image, size: int, resampling: Image.Resampling = BILINEAR) -> Pixels:
     """Resize an image in RGB to a square whatever its sides: uint8 [3, size, size]."""
-    square = np.asarray(rgb.resize((size, size), _RESAMPLING))
+    square = np.asarray(rgb.resize((size, size), resampling))
     return np.ascontiguousarray(square.transpose(2, 0, 1))
 
 
-def padded(rgb: Image.Image, size: int, background: Colour) -> Pixels:
+def padded(
+    rgb: Image.Image, size: int, background: Colour, resampling: Image.Resampling = BILINEAR
+) -> Pixels:
     """Resize an image in RGB so that its longer side fits, and put it on the middle of a background.
 
     Returns:
@@ -36,7 +38,7 @@ def padded(rgb: Image.Image, size: int, background: Colour) -> Pixels:
     longest = max(rgb.size)
     width, height = (max(1, round(side * size / longest)) for side in rgb.size)
     square = Image.new("RGB", (size, size), background)
-    square.paste(rgb.resize((width, height), _RESAMPLING), ((size - width) // 2, (size - height) // 2))
+    square.paste(rgb.resize((width, height), resampling), ((size - width) // 2, (size - height) // 2))
     return np.ascontiguousarray(np.asarray(square).transpose(2, 0, 1))
 
 

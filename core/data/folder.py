@@ -33,6 +33,8 @@ from core.errors import UserError
 
 Pixels = NDArray[np.uint8]
 
+CHUNK_PIXELS: Final = 1 << 21
+"""Pixels that are worked on at once."""
 FOREIGN_SUFFIXES: Final = {
     **dict.fromkeys((".heic", ".heif", ".hif"), "HEIF"),
     **dict.fromkeys((".avif", ".avifs"), "AVIF"),
@@ -165,6 +167,11 @@ def batch_slices(count: int, length: int) -> Iterator[slice]:
     """Yield slices of at most `length` that cover 0..count."""
     for start in range(0, count, length):
         yield slice(start, min(start + length, count))
+
+
+def image_slices(count: int, values: int) -> Iterator[slice]:
+    """Yield slices of `count` images, of `values` numbers each, that are worked on at once."""
+    yield from batch_slices(count, 1 + CHUNK_PIXELS // values)
 
 
 def _cannot_be_used(path: Path) -> str:

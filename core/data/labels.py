@@ -4,9 +4,6 @@ Labels are optional. A source without them, or with unusable ones, is a set of i
 only for those who ask for labels.
 """
 
-import gzip
-import struct
-import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -15,17 +12,15 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from core.data.array_file import open_images
+from core.data.array_file import open_images, read_idx
 from core.data.recipe import DataRecipe, is_array_file, is_table_file
 from core.data.table_file import read_classes
 from core.errors import UserError
-from core.files.untrusted import NPZ_ERRORS, open_regular, read_npy
+from core.files.untrusted import NPZ_ERRORS, read_npy
 
 NO_TRIANGLE_LABELS: Final = "{}: triangles without labels; take the data set kinds, which has them"
 MIN_CLASSES: Final = 2
 MAX_CLASSES: Final = 1000
-_IDX_LABELS: Final = 0x00000801
-"""Magic number of unsigned bytes in one dimension."""
 _MAX_LABELS: Final = 10_000_000
 _EXPECTED: Final = (
     "expected images in 2 to 1,000 sub-folders, one a class; or whole numbers, one an image: "
@@ -66,17 +61,11 @@ def read_labels(source: Path, names: Sequence[str]) -> Labels:
     path = label_file(source)
     if path is None:
         raise UserError(f"{source}: it has no labels; {_EXPECTED}")
-    values = _read_values(path)
-    numbers = np.array([int(name) for name in names], np.int64)
     count = len(open_images(source))
+    values, classes = _read_values(path, count)
     if len(values) != count:
         raise UserError(f"{path}: {len(values):,} labels for {count:,} images; expected one for each")
-    named = _npz_classes(path)
-    if named and 0 <= values.min() <= values.max() < len(named):
-        return Labels(_checked(path, named), values.astype(np.int64)[numbers])
-    found, indices = np.unique(values, return_inverse=True)
-    classes = _checked(path, [str(value) for value in found.tolist()])
-    return Labels(classes, indices.astype(np.int64)[numbers])
+    return _numbered(path, values, classes, names)
 
 
 def labels_if_any(source: Path, names: Sequence[str]) -> Labels | None:
@@ -151,12 +140,16 @@ def _of_table(source: Path, names: Sequence[str]) -> Labels:
         raise UserError(
             f"{source}: it has no labels; expected a column label with a whole number in each row"
         )
-    values, classes = found
+    return _numbered(source, *found, names)
+
+
+def _numbered(path: Path, values: NDArray[Any], classes: Sequence[str], names: Sequence[str]) -> Labels:
+    """Return the labels of images by their numbers; values that `classes` does not name are their own names."""
     if not classes or not 0 <= values.min() <= values.max() < len(classes):
         present, values = np.unique(values, return_inverse=True)
-        classes = tuple(str(value) for value in present.tolist())
+        classes = [str(value) for value in present.tolist()]
     numbers = np.array([int(name) for name in names], np.int64)
-    return Labels(_checked(source, list(classes)), values.astype(np.int64)[numbers])
+    return Labels(_checked(path, classes), values.astype(np.int64)[numbers])
 
 
 def _by_folder(source: Path, names: Sequence[str]) -> Labels:
@@ -168,7 +161,7 @@ def _by_folder(source: Path, names: Sequence[str]) -> Labels:
     return Labels(_checked(source, found.tolist()), indices.astype(np.int64))
 
 
-def _checked(path: Path, classes: list[str]) -> tuple[str, ...]:
+def _checked(path: Path, classes: Sequence[str]) -> tuple[str, ...]:
     if not MIN_CLASSES <= len(classes) <= MAX_CLASSES:
         number = f"{len(classes):,} class{'es' * (len(classes) != 1)}"
         raise UserError(f"{path}: {number}; expected {MIN_CLASSES} to {MAX_CLASSES:,} of them")
@@ -194,15 +187,16 @@ def _label_files(source: Path) -> Iterator[Path]:
                 yield from (source.with_name(each) for each in (other, plain, f"{plain}.gz"))
 
 
-def _read_values(path: Path) -> NDArray[Any]:
-    """Read whole numbers [N] of a file of labels."""
+def _read_values(path: Path, images: int) -> tuple[NDArray[Any], list[str]]:
+    """Read whole numbers [N] of a file of labels for so many images, and the names of classes that it gives."""
+    classes: list[str] = []
     try:
         if path.suffix.lower() == ".npy":
             values = np.array(read_npy(path))
         elif path.suffix.lower() == ".npz":
-            values = _npz_values(path)
+            values, classes = _read_npz(path, images)
         else:
-            values = _idx_values(path)
+            values = read_idx(path, (1,), "not an IDX file of labels", _MAX_LABELS)
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror or error})") from error
     except UserError as error:
@@ -210,42 +204,18 @@ def _read_values(path: Path) -> NDArray[Any]:
     if values.ndim != 1 or values.dtype.kind not in "iu":
         shape = "x".join(map(str, values.shape))
         raise UserError(f"{path}: {values.dtype} of {shape}; expected labels as whole numbers, one an image")
-    return values
+    return values, classes
 
 
-def _npz_values(path: Path) -> NDArray[Any]:
-    """Read the only one-dimensional array of whole numbers that is as long as the images."""
+def _read_npz(path: Path, images: int) -> tuple[NDArray[Any], list[str]]:
+    """Read the only array of whole numbers that is as long as the images, and the names in `classes`, if any."""
     try:
         with np.load(path, allow_pickle=False) as arrays:
-            lengths = {len(arrays[name]) for name in arrays.files if arrays[name].ndim in (3, 4)}
-            flat = [arrays[name] for name in arrays.files if arrays[name].ndim == 1]
+            flat = {name: values for name in arrays.files if (values := arrays[name]).ndim == 1}
     except NPZ_ERRORS as error:
         raise UserError(f"not a .npz file of numbers ({' '.join(str(error).split())})") from error
-    found = [values for values in flat if values.dtype.kind in "iu" and len(values) in lengths]
+    found = [values for values in flat.values() if values.dtype.kind in "iu" and len(values) == images]
     if len(found) != 1:
         raise UserError(f"{len(found)} arrays of labels; {_EXPECTED}")
-    values: NDArray[Any] = found[0]
-    return values
-
-
-def _npz_classes(path: Path) -> list[str]:
-    """Read the names of the classes from the array of texts `classes`; empty without one."""
-    if path.suffix.lower() != ".npz":
-        return []
-    with np.load(path, allow_pickle=False) as arrays:
-        names = arrays["classes"] if "classes" in arrays.files else np.empty(0)
-    return [str(name) for name in names] if names.ndim == 1 and names.dtype.kind == "U" else []
-
-
-def _idx_values(path: Path) -> NDArray[Any]:
-    try:
-        with open_regular(path) as raw, gzip.open(raw) if path.suffix.lower() == ".gz" else raw as file:
-            magic, length = struct.unpack(">II", file.read(8))
-            if magic != _IDX_LABELS or length > _MAX_LABELS:
-                raise UserError("not an IDX file of labels")
-            content = file.read(length)
-    except (struct.error, EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise UserError(f"a damaged IDX file ({error})") from error
-    if len(content) < length:
-        raise UserError(f"a damaged IDX file: {len(content):,} of {length:,} labels are there")
-    return np.frombuffer(content, np.uint8)
+    names = flat.get("classes", np.empty(0))
+    return found[0], [str(name) for name in names] if names.dtype.kind == "U" else []

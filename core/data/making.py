@@ -31,7 +31,6 @@ Pixels = NDArray[np.uint8]
 Item = TypeVar("Item")
 Made = TypeVar("Made")
 
-CHUNK_PIXELS: Final = 1 << 21
 _FIRST: Final = 16
 """Entries that are tried to find the files' own size."""
 
@@ -218,7 +217,7 @@ def _take_array(recipe: DataRecipe, file: ArrayFile, names: list[str], size: int
     found = _Found(size, Survey(recipe), sorted(names))
     values = file.values
     if values.shape[3] == 3:
-        for part in folder.batch_slices(len(values), 1 + CHUNK_PIXELS // values[0].size):
+        for part in folder.image_slices(len(values), values[0].size):
             chunk = values[part]
             found.survey.any_colour |= bool((chunk != chunk[..., :1]).any())
             release_pages(values)
@@ -289,7 +288,7 @@ def _add_names(found: _Found, name: str, image: Decoded) -> None:
 
 
 def _chunks(images: Pixels, indices: Sequence[int], channels: int) -> Iterator[Pixels]:
-    for part in folder.batch_slices(len(indices), 1 + CHUNK_PIXELS // images[0].size):
+    for part in folder.image_slices(len(indices), images[0].size):
         chunk = images[indices[part]]
         if channels == 3:
             yield np.broadcast_to(chunk, (len(chunk), 3, *chunk.shape[2:]))

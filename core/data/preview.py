@@ -45,15 +45,18 @@ def existing_dataset(recipe: DataRecipe, data_dir: Path | None = None) -> ImageS
 
 
 def planned_size(recipe: DataRecipe) -> int:
-    """Return the size that the images of a set will have, as far as its first images tell.
+    """Return the size that the images of a set will have, as far as its first image tells.
 
     Raises:
-        UserError: the folder of images cannot be read, or has no files.
+        UserError: the folder of images cannot be read, or has no image that can be read.
     """
-    if recipe.size is not None or recipe.kind != "folder":
+    if recipe.kind != "folder":
         return recipe.side
-    files = image_files(Path(recipe.path or "."), leave_out=default_data_dir())
-    return own_size(recipe, [name for name, _, _ in files]) or recipe.side
+    try:
+        first = first_images(recipe, 1, heldout=False)
+    except UserError:
+        first = first_images(recipe, 1, heldout=True)  # a single image may be in either split
+    return int(first.shape[-1])
 
 
 def planned_classes(recipe: DataRecipe) -> tuple[str, ...]:

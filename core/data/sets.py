@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from core.data import cache, folder, triangles
 from core.data.labels import NO_TRIANGLE_LABELS, label_stamp
-from core.data.making import CHUNK_PIXELS, Progress, WorkerPool, cpu_count, make_folder, set_fingerprint
+from core.data.making import Progress, WorkerPool, cpu_count, make_folder, set_fingerprint
 from core.data.recipe import (
     HELDOUT_TRIANGLES,
     TRIANGLES,
@@ -77,7 +77,7 @@ class ImageSet:
         """SHA-256 of all images, in hexadecimal."""
         digest = hashlib.sha256()
         for images in (self.train, self.heldout):
-            for part in folder.batch_slices(len(images), 1 + CHUNK_PIXELS // images[0].size):
+            for part in folder.image_slices(len(images), images[0].size):
                 digest.update(images[part].tobytes())
                 release_pages(images)
         return digest.hexdigest()
@@ -106,7 +106,7 @@ class ImageSet:
     def mean_square(self) -> float:
         """Mean of x0 squared over the training images scaled to [-1, 1], which L_T depends on."""
         counts = np.zeros(256, np.int64)
-        for part in folder.batch_slices(len(self.train), 1 + CHUNK_PIXELS // self.train[0].size):
+        for part in folder.image_slices(len(self.train), self.train[0].size):
             counts += np.bincount(self.train[part].ravel(), minlength=256)
             release_pages(self.train)
         return float(counts @ (np.arange(256) / 127.5 - 1) ** 2 / counts.sum())
@@ -191,7 +191,7 @@ def _make_triangles(
     channels = recipe.channels or 1
     total, done = sum(counts.values()), 0
     canvas = recipe.canvas or recipe.side
-    length = max(1, min(64, CHUNK_PIXELS // (canvas * recipe.side)))
+    length = max(1, min(64, folder.CHUNK_PIXELS // (canvas * recipe.side)))
 
     def draw(corners: NDArray[np.float64], colours: Pixels | None, part: slice) -> Pixels:
         return triangles.render(recipe, corners[part], None if colours is None else colours[part])

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.data.decode import BLACK, DEFAULT_WHITE, Colour, Decoded, Reading, decode
+from core.data.folder import image_slices
 from core.data.recipe import DataRecipe
 from core.files.mapped import release_pages
 
@@ -27,7 +28,6 @@ _FLAT: Final = 4
 """Levels of 255; an image whose values differ by no more is nearly one colour."""
 _NARROW: Final = 32
 _HASH_BYTES: Final = 16
-_CHUNK_PIXELS: Final = 1 << 21
 
 
 class Survey:
@@ -167,9 +167,8 @@ def pixel_notes(images: Pixels, train: Sequence[int], heldout: Sequence[int]) ->
     """
     lowest, highest = 255, 0
     flat, digests = 0, []
-    length = 1 + _CHUNK_PIXELS // images[0].size
-    for start in range(0, len(images), length):
-        part = np.ascontiguousarray(images[start : start + length])
+    for some in image_slices(len(images), images[0].size):
+        part = np.ascontiguousarray(images[some])
         low, high = part.min(axis=(2, 3)), part.max(axis=(2, 3))
         lowest, highest = min(lowest, int(low.min())), max(highest, int(high.max()))
         flat += int(((high - low).max(axis=1) <= _FLAT).sum())

@@ -22,6 +22,8 @@ _LABEL_NAMES: Final = ("label", "labels", "fine_label")
 _BATCH: Final = 256
 _METADATA: Final = b"huggingface"
 _NO_BYTES: Final = "without bytes in the file"
+_READ_ERRORS: Final = (OSError, ValueError, KeyError, TypeError, IndexError, NotImplementedError)
+"""What the errors of pyarrow derive from; NotImplementedError is that of a column type or codec that it cannot read."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +57,7 @@ def open_table(path: Path) -> TableFile:
     try:
         status = path.stat()
         return _open(path, status.st_size, status.st_mtime_ns)
-    except _errors() as error:
+    except _READ_ERRORS as error:
         raise UserError(f"{path}: not a file of images that can be read ({_words(error)})") from error
 
 
@@ -81,7 +83,7 @@ def read_row(path: Path, name: str) -> bytes:
     group = int(np.searchsorted(table.first_rows, row, side="right")) - 1
     try:
         content = _read_group(path, status.st_size, status.st_mtime_ns, group)[row - table.first_rows[group]]
-    except _errors() as error:
+    except _READ_ERRORS as error:
         raise UserError(f"{path}: cannot be read ({_words(error)})") from error
     if content is None:
         raise NotAnImageError(_NO_BYTES)
@@ -97,14 +99,13 @@ def read_rows(path: Path, names: Sequence[str]) -> Iterator[tuple[str, bytes]]:
     table, wanted = open_table(path), set(names)
     row = 0
     try:
-        for group in range(len(table.first_rows) - 1):
-            for batch in _batches(path, group, table.image):
-                for content in _contents(batch):
-                    name = f"{row:08}"
-                    row += 1
-                    if name in wanted:
-                        yield name, content or b""
-    except _errors() as error:
+        for batch in _batches(path, table.image):
+            for content in _contents(batch):
+                name = f"{row:08}"
+                row += 1
+                if name in wanted:
+                    yield name, content or b""
+    except _READ_ERRORS as error:
         raise UserError(f"{path}: cannot be read ({_words(error)})") from error
 
 
@@ -120,17 +121,12 @@ def read_classes(path: Path) -> tuple[NDArray[np.int64], tuple[str, ...]] | None
     try:
         parts = [
             np.asarray(batch.to_pylist(), np.float64)  # None is NaN
-            for group in range(len(table.first_rows) - 1)
-            for batch in _batches(path, group, table.label)
+            for batch in _batches(path, table.label)
         ]
-    except _errors() as error:
+    except _READ_ERRORS as error:
         raise UserError(f"{path}: cannot be read ({_words(error)})") from error
     values = np.concatenate(parts)
     return None if not np.isfinite(values).all() else (values.astype(np.int64), table.classes)
-
-
-def _errors() -> tuple[type[Exception], ...]:
-    return (OSError, ValueError, KeyError, TypeError, IndexError, NotImplementedError)
 
 
 def _pyarrow(module: str) -> Any:
@@ -205,13 +201,16 @@ def _label_column(schema: Any, features: dict[str, Any]) -> tuple[str, tuple[str
     return next((name for name in _LABEL_NAMES if name in whole), ""), ()
 
 
-def _batches(path: Path, group: int, column: str) -> Iterator[Any]:
-    """Yield the arrays of a column in one group of rows."""
+def _batches(path: Path, column: str, group: int | None = None) -> Iterator[Any]:
+    """Yield the arrays of a column, of all groups of rows or of one."""
     if path.suffix.lower() != ".parquet":
-        yield _arrow_table(path).to_batches()[group].column(column)
+        batches = _arrow_table(path).to_batches()
+        for batch in batches if group is None else batches[group : group + 1]:
+            yield batch.column(column)
         return
+    groups = None if group is None else [group]
     with _pyarrow("pyarrow.parquet").ParquetFile(path) as file:
-        for batch in file.iter_batches(_BATCH, row_groups=[group], columns=[column]):
+        for batch in file.iter_batches(_BATCH, row_groups=groups, columns=[column]):
             yield batch.column(column)
 
 
@@ -224,7 +223,7 @@ def _contents(array: Any) -> Iterator[bytes | None]:
 @functools.lru_cache(maxsize=2)
 def _read_group(path: Path, size: int, modified: int, group: int) -> list[bytes | None]:
     column = open_table(path).image
-    return [content for batch in _batches(path, group, column) for content in _contents(batch)]
+    return [content for batch in _batches(path, column, group) for content in _contents(batch)]
 
 
 def _words(error: Exception) -> str:

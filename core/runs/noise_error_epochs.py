@@ -42,7 +42,7 @@ def held_between(errors: Mapping[int, NoiseErrorBins]) -> dict[int, NoiseErrorBi
     filled: dict[int, NoiseErrorBins] = {}
     for epoch, bins in errors.items():
         if filled:
-            last = max(filled)
-            filled |= dict.fromkeys(range(last + 1, epoch), filled[last])
+            last, before = next(reversed(filled.items()))
+            filled |= dict.fromkeys(range(last + 1, epoch), before)
         filled[epoch] = bins
     return filled

@@ -1,6 +1,5 @@
 """DDNM: Wang et al. 2023, "Zero-Shot Image Restoration Using Denoising Diffusion Null-Space Model"."""
 
-import math
 from collections.abc import Iterator
 
 import torch
@@ -14,10 +13,10 @@ from core.diffusion.samplers.base import (
     SamplerState,
     check_eta,
     predict_x0,
-    randn_like,
     timesteps_for,
     transitions,
 )
+from core.diffusion.samplers.ddim import ddim_step
 
 
 def restore_ddnm(
@@ -52,11 +51,5 @@ def restore_ddnm(
     for index, t, s in transitions(timesteps):
         x0 = predict_x0(model, diffusion, xt, t, options.clip)
         x0 = x0 + operator.inverse(y - operator.forward(x0))
-        alpha_t, sigma_t = diffusion.alpha_sigma(t)
-        alpha_s, sigma_s = diffusion.alpha_sigma(s)
-        variance = min(options.eta**2 * diffusion.transition(t, s).beta_tilde, sigma_s**2)
-        eps = (xt - alpha_t * x0) / sigma_t
-        xt = alpha_s * x0 + math.sqrt(sigma_s**2 - variance) * eps
-        if variance > 0.0:
-            xt = xt + math.sqrt(variance) * randn_like(xt, generator=generator)
+        xt = ddim_step(diffusion, xt, x0, t, s, eta=options.eta, generator=generator)
         yield SamplerState(index, s, xt, x0)

@@ -1,6 +1,5 @@
 """PiGDM: Song et al. 2023, "Pseudoinverse-Guided Diffusion Models for Inverse Problems"."""
 
-import math
 from collections.abc import Iterator
 
 import torch
@@ -13,10 +12,10 @@ from core.diffusion.samplers.base import (
     SamplerOptions,
     SamplerState,
     check_eta,
-    randn_like,
     timesteps_for,
     transitions,
 )
+from core.diffusion.samplers.ddim import ddim_step
 from core.diffusion.samplers.thresholding import threshold_x0
 
 
@@ -53,15 +52,9 @@ def restore_pigdm(
     timesteps = timesteps_for(diffusion, options)
     yield SamplerState(0, timesteps[0], xt, None)
     for index, t, s in transitions(timesteps):
-        alpha_t, sigma_t = diffusion.alpha_sigma(t)
-        alpha_s, sigma_s = diffusion.alpha_sigma(s)
         x0 = guided_x0(model, diffusion, xt, t, y, operator, sigma_y)
         x0 = threshold_x0(x0, options.clip)
-        variance = min(options.eta**2 * diffusion.transition(t, s).beta_tilde, sigma_s**2)
-        eps = (xt - alpha_t * x0) / sigma_t
-        xt = alpha_s * x0 + math.sqrt(sigma_s**2 - variance) * eps
-        if variance > 0.0:
-            xt = xt + math.sqrt(variance) * randn_like(xt, generator=generator)
+        xt = ddim_step(diffusion, xt, x0, t, s, eta=options.eta, generator=generator)
         yield SamplerState(index, s, xt, x0)
 
 

@@ -45,11 +45,26 @@ def sample_ddim(
     yield SamplerState(0, timesteps[0], xt, None)
     for index, t, s in transitions(timesteps):
         x0 = predict_x0(model, diffusion, xt, t, options.clip)
-        alpha_t, sigma_t = diffusion.alpha_sigma(t)
-        alpha_s, sigma_s = diffusion.alpha_sigma(s)
-        variance = min(options.eta**2 * diffusion.transition(t, s).beta_tilde, sigma_s**2)
-        eps = (xt - alpha_t * x0) / sigma_t
-        xt = alpha_s * x0 + math.sqrt(sigma_s**2 - variance) * eps
-        if variance > 0.0:
-            xt = xt + math.sqrt(variance) * randn_like(xt, generator=generator)
+        xt = ddim_step(diffusion, xt, x0, t, s, eta=options.eta, generator=generator)
         yield SamplerState(index, s, xt, x0)
+
+
+def ddim_step(
+    diffusion: GaussianDiffusion,
+    xt: Tensor,
+    x0: Tensor,
+    t: int,
+    s: int,
+    *,
+    eta: float,
+    generator: torch.Generator,
+) -> Tensor:
+    """Step from xt [N, C, H, W] at timestep t to the state at s, given its predicted x0: Song et al. 2021, eq. 12."""
+    alpha_t, sigma_t = diffusion.alpha_sigma(t)
+    alpha_s, sigma_s = diffusion.alpha_sigma(s)
+    variance = min(eta**2 * diffusion.transition(t, s).beta_tilde, sigma_s**2)
+    eps = (xt - alpha_t * x0) / sigma_t
+    xs = alpha_s * x0 + math.sqrt(sigma_s**2 - variance) * eps
+    if variance > 0.0:
+        xs = xs + math.sqrt(variance) * randn_like(xs, generator=generator)
+    return xs

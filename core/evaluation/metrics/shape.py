@@ -236,15 +236,3 @@ def _total_variation(differences: Numbers, variance: Numbers) -> Numbers:
     added = 2 * stats.norm.pdf(true) - 2 * true * stats.norm.cdf(-true)
     variation: Numbers = np.maximum((np.abs(differences) - spread * added).sum(axis=-1) / 2, 0.0)
     return variation
-
-
-def decile_curves(passed: Mask, decile: Integers) -> Curves:
-    """Return the share that passes, and the share of samples, in each decile of the real areas; by name."""
-    inside = [passed[decile == index] for index in range(DECILES)]
-    numbers = [float(index + 1) for index in range(DECILES)]
-    return {
-        "pass_by_decile": [float(part.mean()) if len(part) else None for part in inside],
-        "pass_by_decile.x": list(numbers),
-        "area_by_decile": [len(part) / len(passed) for part in inside],
-        "area_by_decile.x": list(numbers),
-    }

@@ -18,11 +18,11 @@ from core.evaluation.restoration.baselines import (
     total_variation,
     wiener,
 )
+from core.evaluation.restoration.restore import ROUNDING
 from core.statistics.gaussian_sampling import MAX_DIMENSIONS
 
 Numbers = NDArray[np.float64]
 
-_ROUNDING: Final = 1.0 / 255.0 / np.sqrt(12.0)
 _TUNING_IMAGES: Final = 64
 _WIENER_IMAGES: Final = 10_000
 
@@ -93,7 +93,7 @@ def baselines(
         errors = [np.square(total_variation(noisy, weight) - tuning).mean() for weight in TV_WEIGHTS]
         found["TV"] = total_variation(y, TV_WEIGHTS[int(np.argmin(errors))]).clip(0.0, 1.0)
     if train[0].size <= MAX_DIMENSIONS:
-        sigma = max(task.sigma, _ROUNDING)
+        sigma = max(task.sigma, ROUNDING / 2.0)
         found["Wiener"] = wiener(y, train[:_WIENER_IMAGES], task.degrade, sigma)
     return found
 

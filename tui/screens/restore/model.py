@@ -63,6 +63,16 @@ class MaskPainter:
         """Mark the pixels under the brush as missing or as known."""
         self.missing[self._under_brush()] = missing
 
+    def paint_at(self, row: int, column: int, *, missing: bool) -> None:
+        """Move the cursor to a pixel, and mark what is under the brush."""
+        self.row, self.column = row, column
+        self.paint(missing=missing)
+
+    def toggle_pen(self) -> None:
+        """Put the pen down, which paints, or lift it."""
+        self.pen = not self.pen
+        self.move(0, 0)
+
     def toggle(self) -> None:
         """Paint if the pixel at the cursor is known, else erase."""
         self.paint(missing=not self.missing[self.row, self.column])

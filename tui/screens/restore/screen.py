@@ -1,5 +1,6 @@
 """Restore screen: a mask is painted on an image, and a run fills it in while the user watches."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
@@ -180,46 +181,36 @@ class RestoreScreen(RunsScreen):
         self.update()
 
     def on_canvas_pressed(self, message: Canvas.Pressed) -> None:
+        self._edit(lambda painter: painter.paint_at(message.row, message.column, missing=message.missing))
+
+    def _edit(self, change: Callable[[MaskPainter], None]) -> None:
+        """Change the mask or the brush, once there is an image."""
         if self.painter is not None:
-            self.painter.row, self.painter.column = message.row, message.column
-            self.painter.paint(missing=message.missing)
+            change(self.painter)
             self.update()
 
     def action_close(self) -> None:
         self.dismiss()
 
     def action_move(self, down: int, right: int) -> None:
-        if self.painter is not None:
-            stride = self.query_one(Canvas).stride
-            self.painter.move(down * stride, right * stride)
-            self.update()
+        stride = self.query_one(Canvas).stride
+        self._edit(lambda painter: painter.move(down * stride, right * stride))
 
     def action_paint(self) -> None:
         """Paint under the brush, or erase where the cursor is on a missing pixel."""
-        if self.painter is not None:
-            self.painter.toggle()
-            self.update()
+        self._edit(MaskPainter.toggle)
 
     def action_pen(self) -> None:
-        if self.painter is not None:
-            self.painter.pen = not self.painter.pen
-            self.painter.move(0, 0)
-            self.update()
+        self._edit(MaskPainter.toggle_pen)
 
     def action_brush(self, steps: int) -> None:
-        if self.painter is not None:
-            self.painter.resize_brush(steps)
-            self.update()
+        self._edit(lambda painter: painter.resize_brush(steps))
 
     def action_clear(self) -> None:
-        if self.painter is not None:
-            self.painter.clear()
-            self.update()
+        self._edit(MaskPainter.clear)
 
     def action_shape(self) -> None:
-        if self.painter is not None:
-            self.painter.next_shape()
-            self.update()
+        self._edit(MaskPainter.next_shape)
 
     def action_image(self, steps: int) -> None:
         """Show another image, under the same mask."""
