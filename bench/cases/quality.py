@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from bench.baselines import training_loops
 from bench.baselines.checkpointed_training import IMAGE_PIPELINES, PEER_PIPELINES, train_with_checkpoints
 from bench.baselines.checkpointed_training import CheckpointedSettings as Looked
-from bench.cases.quality_images import image_rows, images_config, load_score, real_note, write_samples
+from bench.cases.quality_images import image_rows, images_config, real_note, write_samples
 from bench.harness.environment import OtherLoad, describe_machine
 from bench.harness.options import dataset_option, device_option, threads_option
 from bench.harness.report import Row, log_progress, make_row, report_result
@@ -34,6 +34,7 @@ from core.config import RunConfig
 from core.data import ImageSet, load_dataset
 from core.errors import UserError
 from core.evaluation.evaluator import Evaluator
+from core.evaluation.features import score as kernel_score
 from core.evaluation.sampling import draw_samples_from, to_unit
 from core.training.checkpoint import make_diffusion
 from core.training.network import build_run_network
@@ -104,7 +105,6 @@ def command(
     budgets = parse_times(times)
     chosen = only or (OURS, *(PEER_PIPELINES if data is None else IMAGE_PIPELINES))
     dataset = data or dataset
-    score = None if data is None else load_score()
     if set(chosen) & set(IMAGE_PIPELINES):
         training_loops.require_peers(where)
     images = load_dataset(dataset)
@@ -138,14 +138,14 @@ def command(
     found: dict[str, list[tuple[float, NDArray[np.float32]]]] = {}
     for key, seconds, samples in outcomes:
         found.setdefault(key, []).append((seconds, samples))
-    if score is None:
+    if data is None:
         evaluator = Evaluator(images)
         rows = result_rows(found, evaluator)
         real_rate = evaluator.evaluate_real(count, ("shape",))["balanced_pass_rate"].value
         real = f"real pictures: balanced_pass_rate {real_rate:.3f}"
     else:
         write_samples(found, sheets)
-        rows, real = image_rows(found, images, score), real_note(images, score)
+        rows, real = image_rows(found, images, kernel_score), real_note(images, kernel_score)
     report_result(
         "quality",
         rows,

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,7 +12,6 @@ from bench.harness.report import Row, log_progress, make_row
 from bench.harness.workloads import with_settings
 from core.config import RunConfig
 from core.data import ImageSet
-from core.errors import UserError
 from core.imaging.sheet import write_sheet
 from core.launch.own_images import find_recipe
 
@@ -22,22 +20,8 @@ Score = Callable[[NDArray[Any], NDArray[Any]], Any]
 Trained = Mapping[str, Sequence[tuple[float, NDArray[np.float32]]]]
 """Seconds and samples of each training, by its name."""
 
-SCORE_MODULE: Final = "core.evaluation.features"
 _SHOWN: Final = 64
 _COLUMNS: Final = 16
-
-
-def load_score() -> Score:
-    """Return the score of general images that `core evaluate` uses.
-
-    Raises:
-        UserError: this version has none.
-    """
-    try:
-        score: Score = import_module(SCORE_MODULE).score
-    except (ImportError, AttributeError) as error:
-        raise UserError(f"--data needs {SCORE_MODULE}, which is not here ({error})") from error
-    return score
 
 
 def images_config(dataset: str, seed: int) -> RunConfig:

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from bench.cases import quality_images
 from bench.harness.workloads import noise_set
-from core.errors import UserError
 from core.imaging.sheet import read_sheet
 
 
@@ -46,9 +45,3 @@ def test_only_the_time_limits_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     config = quality_images.images_config(str(tmp_path / "noise.npy"), 3)
     assert (config.train.seed, config.train.max_steps, config.train.max_minutes) == (3, 0, 0)
     assert (config.recipe, config.model.layout) == ("images", "by_size")
-
-
-def test_without_a_score_of_images_there_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(quality_images, "SCORE_MODULE", "core.no_such_module")
-    with pytest.raises(UserError, match=r"^--data needs core\.no_such_module, which is not here"):
-        quality_images.load_score()
