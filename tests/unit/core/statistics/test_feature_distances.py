@@ -62,3 +62,17 @@ def test_whitened_features_have_unit_spread_and_outliers_are_drawn_in():
     assert white.shape == (800, 40)
     assert white.std(0)[:5] == pytest.approx(np.full(5, 0.8), abs=0.03)
     assert np.abs(Whitening.from_rows(rows)(rows[:1] + 1e6)).max() < 30
+
+
+def test_distances_from_features_that_hardly_vary_are_bounded_and_those_of_others_keep_their_scale():
+    rng = np.random.default_rng(6)
+    varied = rng.standard_normal((80, 40)) * 0.2
+    for unequal in (0, 2):  # all equal, or all but two
+        same = np.full((80, 40), 0.3)
+        same[:unequal] += 1e-3
+        whiten = Whitening.from_rows(same)
+        assert 0 < kernel_distance(whiten(varied), whiten(same)).value < 1000
+        assert kernel_distance(whiten(same), whiten(same)).value == pytest.approx(0, abs=1e-3)
+    ordinary = Whitening.from_rows(varied)
+    np.testing.assert_allclose(ordinary.spread, varied.std(0) + 1e-3 * varied.std(0).mean(), rtol=1e-6)
+    assert ordinary(varied).std() > 0.5
