@@ -255,4 +255,6 @@ def _evaluation_json(name: str, evaluation: Evaluation, config: RunConfig | None
     """Return an evaluation with stable keys; `config` is that of the run, None for a file."""
     table = {"run": name if config else None, "file": None if config else name}
     found = {key: value for key, value in msgspec.to_builtins(evaluation).items() if key != "format_version"}
+    for key in ("levels", "guidance_interval"):  # null without, as in the settings of a run
+        found[key] = found[key] or None
     return table | found | {"noise": noise_json(evaluation, config)}

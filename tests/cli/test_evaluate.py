@@ -129,6 +129,9 @@ def test_json_has_the_documented_keys_for_runs_and_files(command, data, capsys):
     assert [list(one) for one in found] == [keys, keys]
     assert [(one["run"], one["file"]) for one in found] == [(None, "real.npy"), ("run-0", None)]
     assert [one["sampler"] for one in found] == ["", "ddim"]
+    assert [(one["levels"], one["guidance_interval"], one["classes"]) for one in found] == 2 * [
+        (None, None, [])
+    ]
     assert {one["count"] for one in found} == {10}
     assert set(found[0]["metrics"]["copies"]) == {"value", "low", "high"}
 
