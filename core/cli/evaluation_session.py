@@ -98,6 +98,7 @@ class EvaluationSession:
         """Evaluate a run and store the result with it; with `only_new`, return a stored one if it matches."""
         from core.evaluation.plan import plan_evaluation
         from core.evaluation.run_evaluation import evaluate_run
+        from core.training.checkpoint import load_model
 
         _config, evaluator = run.read().config, self.evaluator_for(run)
         groups = self._applicable_groups(evaluator)
@@ -113,27 +114,22 @@ class EvaluationSession:
                     note(f"{sanitize(run.id)}: was evaluated with these options before")
                     return kept
         note_levels(sampling.apply_to(config_with_absolute_paths(run.read())))
+        loaded = load_model(run, self.device, checkpoint=self._checkpoint)
         evaluation = evaluate_run(
             run,
+            loaded,
             evaluator,
             count=count,
             overrides=sampling,
             seed=self._seed,
             groups=groups,
-            device=self.device,
             checkpoint=self._checkpoint,
             nearest=None if evaluator.has_triangles else run.nearest_sheet,
         )
         if "noise" in groups:
             from core.evaluation.predicted_noise import measure_predicted_noise
 
-            predicted = measure_predicted_noise(
-                run,
-                evaluator.images.heldout,
-                seed=self._seed,
-                device=self.device,
-                checkpoint=self._checkpoint,
-            )
+            predicted = measure_predicted_noise(loaded, evaluator.images.heldout, seed=self._seed)
             write_predicted_noise(run, predicted)
         if not evaluator.has_triangles and "novelty" in groups:
             note(

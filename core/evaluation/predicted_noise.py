@@ -1,41 +1,33 @@
 """True against predicted noise of a checkpoint, as tables that an evaluation keeps with the run."""
 
-from typing import Final, Literal
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from core.evaluation.metrics.predicted_noise import CELLS as FINE_CELLS
 from core.evaluation.metrics.predicted_noise import LEVELS, LIMIT, NoiseHistogram, noise_histograms
-from core.runs import RunDirectory
 from core.runs.predicted_noise import CELLS, NoiseTable, PredictedNoise
-from core.training.checkpoint import load_model
+from core.training.checkpoint import LoadedModel
 
 IMAGES: Final = 32
 """Held-out images, each of whose pixels is a value."""
 
 
 def measure_predicted_noise(
-    run: RunDirectory,
-    heldout: NDArray[np.uint8],
-    *,
-    seed: int = 0,
-    device: str = "cpu",
-    checkpoint: Literal["last", "best"] = "last",
+    loaded: LoadedModel, heldout: NDArray[np.uint8], *, seed: int = 0
 ) -> PredictedNoise:
     """Let a checkpoint predict the noise of held-out images at a few levels.
 
     Args:
-        run: the run; nothing is written to it.
+        loaded: the network of the checkpoint.
         heldout: uint8 [N, C, H, W]; the first `IMAGES` are noised.
         seed: seed of the noise.
-        device: device of the network.
-        checkpoint: the checkpoint.
 
     Raises:
-        UserError: no checkpoint, or images that the network cannot take.
+        UserError: images that the network cannot take.
     """
-    loaded, images = load_model(run, device, checkpoint=checkpoint), np.array(heldout[:IMAGES])
+    images = np.array(heldout[:IMAGES])
     found = noise_histograms(loaded, images, seed=seed)
     return PredictedNoise(
         epoch=loaded.position.epoch,

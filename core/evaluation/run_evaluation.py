@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 
@@ -19,18 +19,21 @@ from core.files.sanitize import sanitize
 from core.runs import Evaluation, RunDirectory
 from core.runs.results import ClassEvaluation
 
+if TYPE_CHECKING:
+    from core.training.checkpoint import LoadedModel
+
 NO_OVERRIDES: Final = SamplingOverrides()
 
 
 def evaluate_run(
     run: RunDirectory,
+    loaded: "LoadedModel",
     evaluator: Evaluator,
     *,
     count: int,
     overrides: SamplingOverrides = NO_OVERRIDES,
     seed: int = 0,
     groups: Collection[str] | None = None,
-    device: str = "cpu",
     checkpoint: Literal["last", "best"] = "last",
     nearest: Path | None = None,
 ) -> Evaluation:
@@ -38,27 +41,26 @@ def evaluate_run(
 
     Args:
         run: the run; nothing is written to it.
+        loaded: the network of its checkpoint.
         evaluator: for the data that the run was trained on.
         count: number of samples.
         overrides: changes to the run's own sampling, both of samples and of denoised held-out images.
         seed: seed of all noises.
         groups: metrics to measure; those that do not apply to the data are skipped. None takes the evaluator's default
             groups. Samples are drawn if one of them needs samples.
-        device: device of the network.
-        checkpoint: the checkpoint to evaluate.
+        checkpoint: the checkpoint that `loaded` is of.
         nearest: file for the sheet of samples beside their nearest training images, if novelty is measured; None
             writes none.
 
     Raises:
-        UserError: no checkpoint, a checkpoint for images of another shape than the data's, overrides that the sampler
+        UserError: a checkpoint for images of another shape than the data's, overrides that the sampler
             does not take, or a network that has diverged.
     """
     from core.evaluation.metrics import likelihood, noise_error, reconstruction
     from core.evaluation.sampling import draw_samples, labels_in_proportion, to_unit
     from core.evaluation.starts import make_start
-    from core.training.checkpoint import load_model
 
-    loaded, data = load_model(run, device, checkpoint=checkpoint), evaluator.images
+    data = evaluator.images
     loaded = replace(loaded, config=overrides.apply_to(loaded.config))
     check_guidance(loaded.config)
     groups = evaluator.default_groups if groups is None else groups
