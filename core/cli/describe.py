@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from core.cli.output import duration_text, number_text
-from core.comparison.grouping import dataset_titles
+from core.comparison.grouping import dataset_titles, file_titles
 from core.config import encode_toml
 from core.config.trained_with import TrainedWith
 from core.files.sanitize import sanitize
@@ -203,7 +203,13 @@ def run_labels(infos: Sequence[RunInfo]) -> dict[str, str]:
     """Return a short name for each run by its id: as little of its configuration as tells the runs apart."""
     configs = [info.file.config for info in infos]
     titles = dataset_titles(configs)
-    parts = [(one.schedule.name, titles[one.data.dataset], f"s{one.train.seed}") for one in configs]
+    files = file_titles(one.schedule.file for one in configs)
+    shown = files if len(files) > 1 else {}
+    schedules = [f"{one.schedule.name} {shown.get(one.schedule.file or '', '')}".rstrip() for one in configs]
+    parts = [
+        (schedule, titles[one.data.dataset], f"s{one.train.seed}")
+        for one, schedule in zip(configs, schedules, strict=True)
+    ]
     for length in range(1, 4):
         names = [sanitize(" ".join(part[:length])) for part in parts]
         if len(set(names)) == len(names):

@@ -21,6 +21,7 @@ Losses = NDArray[np.float64]
 DIMENSIONS: Final = ("dataset", "schedule", "seed")
 _ALIASES: Final = {"dataset": "data.dataset", "seed": "train.seed"}
 _NOT_IN_LABELS: Final = ("recipe", "data.dataset", "schedule.name")
+_MAX_FILE_TITLE: Final = 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,11 +130,35 @@ def dataset_titles(configs: Iterable[RunConfig]) -> dict[str, str]:
     }
 
 
+def file_titles(files: Iterable[str | None]) -> dict[str, str]:
+    """Short title of each file of betas: its stem if these differ, else its name, its folder too, or all its path."""
+    names = list(dict.fromkeys(filter(None, files)))
+    paths = [Path(name) for name in names]
+    for titles in (
+        [_without_middle(path.stem) for path in paths],
+        [path.name for path in paths],
+        [f"{path.parent.name}/{path.stem}" for path in paths],
+        names,
+    ):
+        if len(set(titles)) == len(names):
+            return dict(zip(names, map(sanitize, titles), strict=True))
+    return {}
+
+
+def _without_middle(text: str) -> str:
+    half = _MAX_FILE_TITLE // 2
+    return text if len(text) <= _MAX_FILE_TITLE else f"{text[:half]}…{text[1 - half :]}"
+
+
 def row_labels(groups: Sequence[Sequence[Member]], by: Sequence[str]) -> list[str]:
     """Short label of each group: its schedule, and the settings that distinguish it from others on the same data."""
     labels = [join_unique(sanitize(member.config.schedule.name) for member in group) for group in groups]
     datasets = [join_unique(member.config.data.dataset for member in group) for group in groups]
     tables = [settings_table(group) for group in groups]
+    files = file_titles(member.config.schedule.file for group in groups for member in group)
+    for group, table in zip(groups, tables, strict=True):
+        names = [member.config.schedule.file for member in group]
+        table["schedule.file"] = join_unique(files[name] if name else value_text(name) for name in names)
     for clash in _duplicate_labels(labels, datasets):
         table = tables[clash[0]]
         keys = [key for name in by for key in _matching_keys(name, table)] or list(table)
@@ -184,6 +209,8 @@ def _duplicate_labels(labels: Sequence[str], datasets: Sequence[str]) -> list[li
 def _label_part(key: str, value: str) -> str:
     if key == "train.seed":
         return f"s{value}"
+    if key == "schedule.file":
+        return value
     if key == "schedule.zero_terminal_snr":
         return "zero-SNR" if value == "true" else ""
     return f"{key.rpartition('.')[2]}={value}"

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
-from core.comparison.grouping import Member, dataset_titles, read_members
+from core.comparison.grouping import Member, dataset_titles, file_titles, read_members
 from core.config import RunConfig, ScheduleConfig, flatten
 from core.errors import UserError
 from core.figures.style import SeriesStyle, printable_line, schedule_style
@@ -209,8 +209,13 @@ def _labels(name: str, kinds: Sequence[dict[str, Any]]) -> list[str]:
     """Return a label for each kind: the schedule, and those differing settings that are not at their default."""
     keys = [key for key in kinds[0] if any(kind[key] != kinds[0][key] for kind in kinds)]
     labels: list[str] = []
+    files = file_titles(kind.get("schedule.file") for kind in kinds)
     for kind in kinds:
-        details = [_setting_text(key, kind[key]) for key in keys if kind[key] != _DEFAULTS.get(key)]
+        details = [
+            _setting_text(key, files.get(kind[key], kind[key]) if key == "schedule.file" else kind[key])
+            for key in keys
+            if kind[key] != _DEFAULTS.get(key)
+        ]
         label = printable_line(", ".join([sanitize(name), *details]))
         labels.append(label if label not in labels else f"{label} ({len(labels) + 1})")
     return labels

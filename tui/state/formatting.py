@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 from rich.cells import cell_len, set_cell_size
 
-from core.comparison.grouping import dataset_titles
+from core.comparison.grouping import dataset_titles, file_titles
 from core.config import RunConfig, ScheduleConfig, flatten
 from core.config.schema import PRESET_WIDTHS
 from core.errors import UserError
@@ -60,6 +60,7 @@ def _flat_config(config: RunConfig) -> dict[str, Any]:
 def _distinguishing_labels(runs: tuple[tuple[str, str, RunConfig], ...]) -> Mapping[str, str]:
     flat = {run_id: _flat_config(config) for run_id, _, config in runs}
     titles = dataset_titles(config for _, _, config in runs)
+    files = file_titles(config.schedule.file for _, _, config in runs)
     keys = dict.fromkeys(key for settings in flat.values() for key in settings)
     distinguishing = [
         key
@@ -68,21 +69,24 @@ def _distinguishing_labels(runs: tuple[tuple[str, str, RunConfig], ...]) -> Mapp
         and len({repr(settings.get(key)) for settings in flat.values()}) > 1
     ]
     return {
-        run_id: " ".join([label, *_distinguishing_values(flat[run_id], distinguishing, titles)])
+        run_id: " ".join([label, *_distinguishing_values(flat[run_id], distinguishing, titles, files)])
         for run_id, label, _ in runs
     }
 
 
 def _distinguishing_values(
-    settings: dict[str, Any], keys: Iterable[str], titles: Mapping[str, str]
+    settings: dict[str, Any], keys: Iterable[str], titles: Mapping[str, str], files: Mapping[str, str]
 ) -> list[str]:
     details = []
     for key in keys:
         value, name = settings.get(key), key.rpartition(".")[2]
         if isinstance(value, bool):
             details.append(name if value else f"no {name}")
+        elif key == "schedule.file" and value is None:
+            continue
         elif isinstance(value, str):
-            details.append(titles[value] if key == "data.dataset" else sanitize(value))
+            named = {"data.dataset": titles, "schedule.file": files}.get(key, {})
+            details.append(named[value] if value in named else sanitize(value))
         else:
             details.append(f"{name}={value:g}" if isinstance(value, float) else f"{name}={value}")
     return details

@@ -9,10 +9,12 @@ from datetime import timedelta
 from pathlib import Path
 from types import ModuleType
 
+import msgspec
 import pytest
 from textual.app import App
 from textual.content import Content
 
+from core.config import RunConfig, ScheduleConfig
 from core.errors import UserError
 from core.runs.status import State
 from tests.support.fake_groups import comparison
@@ -192,6 +194,18 @@ def test_labels_add_only_what_sets_runs_apart(tmp_path: Path) -> None:
         "sine high seed=4",
         "linear array seed=0",
     ]
+
+
+def test_labels_of_custom_schedules_have_the_stem_of_the_file(tmp_path: Path) -> None:
+    for index in range(3):
+        dashboard_run(tmp_path, "linear", index=index)
+    schedules = [ScheduleConfig(name="custom", file=f"/long/path/{name}.npy") for name in ("gentle", "steep")]
+    runs = [
+        replace(run, file=msgspec.structs.replace(run.file, config=RunConfig(schedule=schedule)))
+        for run, schedule in zip(read(tmp_path), [*schedules, schedules[0]], strict=True)
+    ]
+    assert list(run_labels(runs[:2]).values()) == ["custom gentle", "custom steep"]
+    assert len(set(run_labels(runs).values())) == 2
 
 
 @pytest.mark.parametrize(("at", "place"), [(1, 0), (3, 4), (5, 9), (None, 9), (4, 9)])
