@@ -4,14 +4,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from core.imaging import write_sheet
 from tests.support.fake_groups import three_runs
 from tests.support.tui_pilot import Driven, dashboard
 from tui.screens.denoise.screen import DenoiseScreen
-from tui.screens.restore.model import BRUSHES
-from tui.screens.restore.screen import RestoreScreen
-from tui.widgets.images.image_wall import ImageWall
+from tui.screens.restore.model import BRUSHES, Answers
+from tui.screens.restore.screen import MIN_ANSWER, RestoreScreen, answer_columns
+from tui.widgets.images.image_wall import ImageWall, plan_wall
 
 
 async def restore(driven: Driven) -> RestoreScreen:
@@ -64,11 +65,12 @@ async def test_a_mask_is_painted_and_filled_in_live(tmp_path: Path) -> None:
         sheet = runs[0].path / "restored" / "restored.png"
         write_answers(sheet, image, 5)
         await driven.until(lambda: "filling in 50%" in driven.text())
-        answers, rest = screen.query_one("#answers", ImageWall).columns
-        assert answers.images is not None
+        first, second, rest = screen.query_one("#answers", ImageWall).columns
+        assert first.images is not None
+        assert second.images is not None
         assert rest.images is not None
-        np.testing.assert_array_equal(answers.images[1], 255 - image)
-        assert len(answers.images) == len(rest.images) == 2
+        np.testing.assert_array_equal(second.images[0], 255 - image)
+        assert [len(images) for images in (first.images, second.images, rest.images)] == [1, 1, 2]
         assert screen.job is not None
         screen.job.ended = True  # type: ignore[misc]  # a fake
         write_answers(sheet, image, 10)
@@ -100,3 +102,23 @@ async def test_the_mouse_paints_where_it_is_dragged_and_erases_with_shift(tmp_pa
             await driven.pilot.resize_terminal(*size)
             await driven.press("space", "m")
             assert screen.size == size
+
+
+@pytest.mark.parametrize(("width", "height"), [(47, 20), (63, 46), (40, 20)])
+def test_four_answers_are_all_visible(width: int, height: int) -> None:
+    images = np.arange(6, dtype=np.uint8)[:, None, None] * np.ones((1, 32, 32), np.uint8)
+    columns = answer_columns(Answers(images[:4], images[4:], 1, 1), width, height, 1, further="pagedown")
+    layout = plan_wall(columns, width, min_tile=MIN_ANSWER)
+    assert layout.shown == len(columns)
+    assert max(len(column.images) for column in columns if column.images is not None) * layout.lines <= height
+    shown = [
+        column.images[row, 0, 0] for row in range(2) for column in columns[:-1] if column.images is not None
+    ]
+    assert shown == [0, 1, 2, 3]
+    assert (columns[0].title, columns[0].note) == ("4 answers", "")
+
+
+def test_a_key_is_named_where_answers_are_out_of_sight() -> None:
+    images = np.zeros((40, 32, 32), np.uint8)
+    columns = answer_columns(Answers(images, images[:2], 1, 1), 47, 10, 1, further="pagedown")
+    assert columns[0].note == "pagedown: more"

@@ -39,6 +39,8 @@ class Canvas(StripWidget, can_focus=False):
         self._image: Pixels = np.zeros((2, 2, 3), np.uint8)
         self._lines: list[list[Segment]] = []
         self._erasing = False
+        self.shown_width = 0
+        """Cells of the shown image."""
 
     def show(self, image: Pixels, width: int, height: int) -> None:
         """Show an image in a room of `width` cells and `height` lines."""
@@ -46,7 +48,7 @@ class Canvas(StripWidget, can_focus=False):
         scale, stride = self.scale_for(image, width, height)
         self._scale, self._stride = scale, stride
         view = image[::stride, ::stride].repeat(scale, axis=0).repeat(scale, axis=1)
-        self.styles.width = view.shape[1]
+        self.styles.width = self.shown_width = view.shape[1]
         self._lines = cell_lines(view, mode=current_render_mode(self).mode)
         self.refresh()
 

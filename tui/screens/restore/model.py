@@ -113,7 +113,7 @@ class MaskPainter:
         return slice(max(0, top), top + side), slice(max(0, left), left + side)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Answers:
     """The answers in a sheet of `core restore`.
 

@@ -1,6 +1,7 @@
 """Restore screen: a mask is painted on an image, and a run fills it in while the user watches."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
@@ -22,7 +23,8 @@ from tui.state.formatting import run_labels
 from tui.state.run_controller import RunController
 from tui.state.sheet_cache import SheetCache
 from tui.state.snapshot import RunSnapshot
-from tui.widgets.images.image_wall import ImageWall, WallColumn
+from tui.widgets.images.image_wall import ImageWall, WallColumn, plan_wall
+from tui.widgets.images.render_mode import current_render_mode
 from tui.widgets.key_bar import KeyBar, KeyHint
 from tui.widgets.key_hints import keys_by_command, screen_hints
 from tui.widgets.title_bar import title_and_tabs, update_static
@@ -35,6 +37,8 @@ IMAGES: Final = 32
 """Held-out images to choose from."""
 ANSWER_COLUMNS: Final = 40
 """Least cells for the answers beside the canvas."""
+MIN_ANSWER: Final = 8
+"""Least cells of an answer."""
 
 
 class RestoreScreen(RunsScreen):
@@ -61,6 +65,8 @@ class RestoreScreen(RunsScreen):
         self.job: Job | None = None
         self.seed = 0
         self._sheets = SheetCache(4)
+        self._shown: tuple[Answers, int, int, list[WallColumn]] | None = None
+        """The columns, with the answers and the room that they were made for."""
         self._output: Path | None = None
 
     def compose(self) -> ComposeResult:
@@ -68,7 +74,7 @@ class RestoreScreen(RunsScreen):
         yield Static(id="description")
         with Horizontal(id="body"):
             yield Canvas(id="canvas")
-            yield ImageWall(id="answers")
+            yield ImageWall(min_tile=MIN_ANSWER, id="answers")
         yield Static("this run is no longer here", id="gone")
         yield KeyBar(id="keys")
 
@@ -132,17 +138,24 @@ class RestoreScreen(RunsScreen):
             return
         body = self.query_one("#body").size
         room = max(16, width - ANSWER_COLUMNS)
-        self.query_one(Canvas).show(self.painter.render(cursor=True), room, body.height)
-        self.query_one("#answers", ImageWall).show(self._columns())
+        canvas = self.query_one(Canvas)
+        canvas.show(self.painter.render(cursor=True), room, body.height)
+        # The canvas has a margin of a cell, and the wall a line of titles.
+        left = max(1, body.width - canvas.shown_width - 1), body.height - 1
+        self.query_one("#answers", ImageWall).show(self._columns(*left))
 
-    def _columns(self) -> list[WallColumn]:
-        key = keys_by_command(self).get("restore.fill", ["enter"])[0]
+    def _columns(self, width: int, height: int) -> list[WallColumn]:
+        keys = keys_by_command(self)
         if self.answers is None:
+            key = keys.get("restore.fill", ["enter"])[0]
             return [WallColumn("answers", None, empty=self._waiting_text(key))]
-        return [
-            WallColumn(f"{len(self.answers.answers)} answers", self.answers.answers),
-            WallColumn("mean, spread", self.answers.mean_and_spread),
-        ]
+        if self._shown is None or self._shown[:3] != (self.answers, width, height):
+            zoom = current_render_mode(self).zoom
+            columns = answer_columns(
+                self.answers, width, height, zoom, further=keys.get("restore.further", ["pagedown"])[0]
+            )
+            self._shown = self.answers, width, height, columns
+        return self._shown[3]
 
     def _waiting_text(self, key: str) -> str:
         if self.job is not None:
@@ -269,6 +282,31 @@ class RestoreScreen(RunsScreen):
     def _started(self, job: "Job", output: Path) -> None:
         self.job, self._output, self.answers = job, output, None
         self.update()
+
+
+def answer_columns(answers: Answers, width: int, height: int, zoom: int, *, further: str) -> list[WallColumn]:
+    """Arrange the answers in so many columns that all are visible, as large as possible, before mean and spread.
+
+    If they do not all fit, a note says which key shows the others.
+
+    Args:
+        answers: the answers.
+        width: cells for all columns.
+        height: lines below the titles.
+        zoom: as for `plan_wall`.
+        further: the key that scrolls down.
+    """
+    count = len(answers.answers)
+    arrangements = []
+    for across in range(1, count + 1):
+        columns = [WallColumn("", answers.answers[first::across]) for first in range(across)]
+        columns.append(WallColumn("mean, spread", answers.mean_and_spread))
+        layout = plan_wall(columns, width, zoom, min_tile=MIN_ANSWER)
+        fits = layout.shown == len(columns) and max(2, -(-count // across)) * layout.lines <= height
+        arrangements.append((fits, layout.tile if fits else -across, columns))
+    fits, _, columns = max(arrangements, key=lambda one: one[:2])
+    columns[0] = replace(columns[0], title=f"{count} answers", note="" if fits else f"{further}: more")
+    return columns
 
 
 def restore_hints(screen: Screen[Any]) -> list[KeyHint]:

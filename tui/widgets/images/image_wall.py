@@ -64,7 +64,7 @@ class WallLayout:
 class ImageWall(StripWidget, can_focus=False):
     """Columns of images under their titles, at the largest size that shows all columns.
 
-    Images larger than their tile are averaged down to it. If the columns do not fit even at `MIN_TILE` cells each,
+    Images larger than their tile are averaged down to it. If the columns do not fit even at `min_tile` cells each,
     `scroll_columns` reaches the others. `scroll_rows` reaches the rows below; it moves by half the wall if an image is
     higher than the wall.
     """
@@ -88,8 +88,16 @@ class ImageWall(StripWidget, can_focus=False):
     first_column: reactive[int] = reactive(0)
     titles: reactive[bool] = reactive(True)
 
-    def __init__(self, *, name: str | None = None, id: str | None = None, classes: str | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        min_tile: int = MIN_TILE,
+        name: str | None = None,
+        id: str | None = None,
+        classes: str | None = None,
+    ) -> None:
         super().__init__(name=name, id=id, classes=classes)
+        self._min_tile = min_tile
         self._columns: tuple[WallColumn, ...] = ()
         self._tile_layout: WallLayout | None = None
         self._tiles: dict[tuple[int, int], tuple[Pixels, tuple[int, bool, RenderMode], Lines]] = {}
@@ -120,7 +128,9 @@ class ImageWall(StripWidget, can_focus=False):
         """The layout at the present size."""
         if self._tile_layout is None:
             zoom = current_render_mode(self).zoom
-            self._tile_layout = plan_wall(self._columns, self.content_size.width, zoom)
+            self._tile_layout = plan_wall(
+                self._columns, self.content_size.width, zoom, min_tile=self._min_tile
+            )
         return self._tile_layout
 
     def show(self, columns: Sequence[WallColumn], *, first_row: int | None = None) -> None:
@@ -323,8 +333,10 @@ class ImageWall(StripWidget, can_focus=False):
         return lines
 
 
-def plan_wall(columns: Sequence[WallColumn], width: int, zoom: int = 1) -> WallLayout:
-    """Plan the largest tiles with which all columns fit side by side, but none below `MIN_TILE`.
+def plan_wall(
+    columns: Sequence[WallColumn], width: int, zoom: int = 1, *, min_tile: int = MIN_TILE
+) -> WallLayout:
+    """Plan the largest tiles with which all columns fit side by side, but none below `min_tile`.
 
     Tiles as wide as the images are preferred; small images grow by whole factors up to `SMALL_IMAGE_TILE` cells.
 
@@ -333,6 +345,7 @@ def plan_wall(columns: Sequence[WallColumn], width: int, zoom: int = 1) -> WallL
         width: cells.
         zoom: magnification of tiles relative to their full size, if one such tile fits into `width`; then only as many
             columns are shown as fit.
+        min_tile: cells.
     """
     shapes = [c.images.shape[1:3] for c in columns if c.images is not None and len(c.images)]
     height, native = max(shapes, key=lambda shape: shape[1], default=(32, 32))
@@ -343,7 +356,7 @@ def plan_wall(columns: Sequence[WallColumn], width: int, zoom: int = 1) -> WallL
         wanted = min(native, MAX_TILE)
         if native < SMALL_IMAGE_TILE and room > native:
             wanted = native * max(1, min(SMALL_IMAGE_TILE, room) // native)
-        tile = min(wanted, max(room, min(MIN_TILE, wanted)), max(1, width))
+        tile = min(wanted, max(room, min(min_tile, wanted)), max(1, width))
         if tile < wanted and tile > 2:
             tile -= tile % 2
     shown = min(count, max(1, width // tile))
