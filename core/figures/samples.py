@@ -9,9 +9,13 @@ from core.comparison.grouping import Member
 from core.figures.figure_data import CannotDrawError, Series
 from core.figures.layout import TileRow, tile_figure
 from core.figures.reverse import epochs_text
+from core.figures.style import printable_line, typeset
 from core.imaging import Sheet, read_sheet
+from core.imaging.sheet_classes import sheet_classes
 
 SAMPLE_COUNT: Final = 5
+_HEAD_WIDTH: Final = 12
+"""Characters of a class above its column."""
 
 
 def latest_sheet(member: Member) -> tuple[int, Sheet] | None:
@@ -34,14 +38,28 @@ def draw_samples(series: Sequence[Series]) -> tuple[Figure, str]:
         CannotDrawError: no run has samples.
         UserError: a sheet is damaged.
     """
-    rows, epochs = [], []
+    rows, epochs, classes = list[TileRow](), list[int](), list[tuple[str, ...]]()
     for one in series:
         sheet = next(filter(None, map(latest_sheet, one.members)), None)
         if sheet is not None:
             rows.append(TileRow(one.label, list(sheet[1].images[:SAMPLE_COUNT]), one.style))
             epochs.append(sheet[0])
+            classes.append(sheet_classes(sheet[1].meta))
     if not rows:
         raise CannotDrawError("no run on these data has drawn samples yet")
-    starts = max(len(row.tiles) for row in rows)
-    heads = ["start 1", *[str(start) for start in range(2, starts + 1)]]
-    return tile_figure(rows, heads), f"Each column has the same starting noise; {epochs_text(epochs)}."
+    columns = max(len(row.tiles) for row in rows)
+    caption = f"Each column has the same starting noise; {epochs_text(epochs)}."
+    if not any(classes):
+        heads = ["start 1", *[str(start) for start in range(2, columns + 1)]]
+    elif len(set(classes)) == 1:  # image i of a sheet is of class i mod K
+        names = [_head(name) for name in classes[0]]
+        heads = [typeset(names[column % len(names)]) for column in range(columns)]
+        caption = f"Each column has a class and the same starting noise; {epochs_text(epochs)}."
+    else:
+        heads = []
+    return tile_figure(rows, heads), caption
+
+
+def _head(name: str) -> str:
+    shown = printable_line(name)
+    return shown if len(shown) <= _HEAD_WIDTH else shown[: _HEAD_WIDTH - 1] + "…"

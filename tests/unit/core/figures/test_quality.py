@@ -11,9 +11,11 @@ from core.comparison.formatting import sampler_text
 from core.data import load_dataset
 from core.errors import UserError
 from core.figures import layout, progress, quality, style
-from core.figures.figure_data import CannotDrawError
+from core.figures.figure_data import CannotDrawError, load_figure_data
+from core.figures.samples import draw_samples
 from core.imaging import write_sheet
-from core.runs import METRICS, add_evaluation
+from core.imaging.sheet_classes import cycled_classes
+from core.runs import METRICS, RunStore, add_evaluation
 from core.statistics.estimate import Estimate
 from tests.support.evaluated_runs import (
     draw_figures,
@@ -22,6 +24,7 @@ from tests.support.evaluated_runs import (
     missing_reasons,
     read_figure_data,
 )
+from tests.support.fake_runs import make_run
 
 
 def test_captions_say_how_many_samples_were_evaluated_and_how_they_were_drawn(tmp_path):
@@ -154,3 +157,22 @@ def test_images_without_triangles_are_not_said_to_be_missing_triangles(tmp_path,
     make_run_grid(tmp_path / "runs", names=("linear",), datasets=("cats",), epochs=1)
     with pytest.raises(CannotDrawError, match=r"^the images of cats are not grey triangles$"):
         progress.draw_progress(read_figure_data(tmp_path / "runs"))
+
+
+def test_columns_of_samples_are_headed_by_their_classes(tmp_path):
+    noise = np.zeros((6, 8, 8), np.uint8)
+    rows = []
+    for index, names in enumerate(([], ["acute", "$right", "an obtuse triangle"])):
+        run = make_run(tmp_path / str(index), epoch=1, images=False)
+        run.samples.mkdir(exist_ok=True)
+        write_sheet(run.samples / "epoch-0001.png", noise, columns=3, meta=cycled_classes(6, names))
+        rows.append(load_figure_data(RunStore(tmp_path / str(index)).infos()).series[0])
+
+    def heads(series):
+        axes = draw_samples(series)[0].axes[0]
+        return [text.get_text() for text in axes.texts if text.get_verticalalignment() == "bottom"]
+
+    assert heads(rows[:1]) == ["start 1", "2", "3", "4", "5"]
+    assert heads(rows[1:]) == ["acute", r"\$right", "an obtuse t…", "acute", r"\$right"]
+    assert heads(rows) == []
+    assert "class" in draw_samples(rows[1:])[1]
