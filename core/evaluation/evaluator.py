@@ -24,7 +24,7 @@ from core.evaluation.metrics.shape import DECILES, ShapeReference
 from core.evaluation.triangle_fit.cache import cached_edge, cached_fits
 from core.evaluation.triangle_fit.fit import TriangleFits, fit_triangles
 from core.evaluation.triangle_fit.raster import Edge
-from core.runs.metric_definitions import GENERAL_GROUPS, GROUPS, OPTIONAL_GROUPS
+from core.runs.metric_definitions import GENERAL_GROUPS, GROUPS, OPTIONAL_GROUPS, TRIANGLE_GROUPS
 from core.runs.results import ClassEvaluation
 from core.statistics.gaussian_sampling import MAX_DIMENSIONS
 from core.statistics.linear_denoiser import LinearDenoiser
@@ -38,7 +38,6 @@ Stage = Callable[[str, str], AbstractContextManager[Progress]]
 ALL_GROUPS: Final = tuple(GROUPS)
 IMAGE_GROUPS: Final = ("shape", "labels", "grey", "features", "appearance", "distribution", "novelty")
 """Groups that can be measured on images from anywhere; the other groups need the network."""
-_TRIANGLE_GROUPS: Final = ("shape", "labels", "grey")
 _FIT_CHUNK: Final = 128
 
 
@@ -78,7 +77,7 @@ class Evaluator:
     def groups(self) -> tuple[str, ...]:
         """The groups of metrics that apply to this data, including those that need a run."""
         left_out = {
-            *(() if self.has_triangles else _TRIANGLE_GROUPS),
+            *(() if self.has_triangles else TRIANGLE_GROUPS),
             *(() if self.images.classes else ("labels",)),
         }
         return tuple(group for group in ALL_GROUPS if group not in left_out)

@@ -203,13 +203,11 @@ def format_log_axis(axis: Axis) -> None:
     axis.set_minor_formatter(NullFormatter())
 
 
-def mark_empty(axes: Axes) -> None:
-    """Mark a panel as empty because no run has data for it."""
+def mark_empty(axes: Axes, reason: str = "no run") -> None:
+    """Mark a panel as empty, with the reason in short lines."""
     axes.grid(False)
     axes.tick_params(length=0)
-    axes.text(
-        0.5, 0.5, "no run", transform=axes.transAxes, ha="center", va="center", color=FAINT, fontsize=7.0
-    )
+    axes.text(0.5, 0.5, reason, transform=axes.transAxes, ha="center", va="center", color=FAINT, fontsize=7.0)
 
 
 def _fit_cell(tile: Pixels, cell: int) -> Pixels:

@@ -74,7 +74,7 @@ def draw_losses(data: FigureData) -> tuple[Figure, str]:
         here = {label: tables[dataset, label] for label in labels if (dataset, label) in tables}
         for axis, label in zip(row, labels, strict=True):
             if not here.get(label, np.empty(0)).size:
-                mark_empty(axis)
+                mark_empty(axis, "no epoch yet" if data.find(dataset, label) else "no run")
                 continue
             for other, table in here.items():
                 if other != label:

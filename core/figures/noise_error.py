@@ -116,7 +116,7 @@ def draw_epochs(data: FigureData) -> tuple[Figure, str]:
     for row, dataset in zip(axes, datasets, strict=True):
         for axis, label in zip(row, labels, strict=True):
             if (dataset, label) not in found:
-                mark_empty(axis)
+                mark_empty(axis, "not recorded" if data.find(dataset, label) else "no run")
                 continue
             _draw_heatmap(axis, list(found[dataset, label]), tables[dataset, label], norm)
     for axis, label in zip(axes[0], labels, strict=True):

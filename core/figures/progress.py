@@ -80,7 +80,7 @@ def draw_progress(data: FigureData) -> tuple[Figure, str]:
     for row, dataset in zip(axes, datasets, strict=True):
         for axis, label in zip(row, labels, strict=True):
             if (dataset, label) not in evaluated:
-                mark_empty(axis)
+                mark_empty(axis, "no samples" if data.find(dataset, label) else "no run")
                 continue
             style = data.styles[label]
             epochs = [epoch for epoch, _ in evaluated[dataset, label]]

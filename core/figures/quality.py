@@ -25,7 +25,7 @@ from core.figures.layout import (
 )
 from core.figures.style import FAINT, typeset
 from core.runs import METRICS
-from core.runs.metric_definitions import GROUPS, better_direction
+from core.runs.metric_definitions import GENERAL_GROUPS, GROUPS, TRIANGLE_GROUPS, better_direction
 from core.statistics.estimate import Estimate
 
 NOT_EVALUATED: Final = "no run has been evaluated; run core evaluate"
@@ -45,8 +45,12 @@ class MetricFamily:
 
 @dataclass(frozen=True)
 class CurvePage:
-    """Curves of the evaluations over the same x: name, label and scale (``log`` or ``linear``) of each."""
+    """Curves of the evaluations over the same x: name, label and scale (``log`` or ``linear``) of each.
 
+    They belong to one group of metrics.
+    """
+
+    group: str
     x: str
     curves: tuple[tuple[str, str, str], ...]
     x_scale: str = "linear"
@@ -73,11 +77,13 @@ REAL_BY_DEFINITION: Final = {"balanced_pass_rate": 0.95, "pass_rate": 0.95, "gre
 """Scores of real images that follow from a metric's definition, used where none was measured."""
 
 TIMESTEPS: Final = CurvePage(
+    "likelihood",
     "$t$",
     (("loss_by_timestep", "training loss", "log"), ("bound_by_timestep", "bound, bits/dim", "log")),
     x_scale="log",
 )
 RECONSTRUCTION: Final = CurvePage(
+    "reconstruction",
     "$t$",
     (
         ("reconstruction_psnr", "PSNR, dB", "linear"),
@@ -86,6 +92,7 @@ RECONSTRUCTION: Final = CurvePage(
     ),
 )
 DECILES: Final = CurvePage(
+    "shape",
     "decile of the real areas",
     (("pass_by_decile", "pass ↑", "linear"), ("area_by_decile", "share of samples", "linear")),
 )
@@ -113,7 +120,10 @@ def draw_family(data: FigureData, family: MetricFamily) -> tuple[Figure, str]:
     metrics = [name for name in family.metrics if any(_known_estimates(one, name) for one in data.series)]
     if not metrics:
         evaluated = any(one.evaluated for one in data.series)
-        raise CannotDrawError("no run has been evaluated by these metrics" if evaluated else NOT_EVALUATED)
+        titles = [METRICS[name].title for name in family.metrics]
+        raise CannotDrawError(
+            _not_measured(data.series, titles, map(_group, family.metrics)) if evaluated else NOT_EVALUATED
+        )
     datasets, labels = data.datasets, data.labels
     measured = {name for one in data.series for _, evaluation in one.evaluated for name in evaluation.metrics}
     turned = max(map(len, labels)) > _MAX_UPRIGHT_LABEL or len(datasets) > 3
@@ -157,7 +167,8 @@ def draw_curves(data: FigureData, page: CurvePage) -> tuple[Figure, str]:
     ]
     if not present:
         evaluated = any(one.evaluated for one in data.series)
-        raise CannotDrawError("no evaluation has these curves" if evaluated else NOT_EVALUATED)
+        names = [name.replace("_", " ") for name, _, _ in page.curves]
+        raise CannotDrawError(_not_measured(data.series, names, [page.group]) if evaluated else NOT_EVALUATED)
     entries = [
         (label, style)
         for label, style in data.styles.items()
@@ -172,7 +183,7 @@ def draw_curves(data: FigureData, page: CurvePage) -> tuple[Figure, str]:
         for axis, dataset in zip(row, datasets, strict=True):
             drawn = [_draw_curve(axis, one, name, positive=scale == "log") for one in data.on(dataset)]
             if not any(drawn):
-                mark_empty(axis)
+                mark_empty(axis, _empty_reason(data.on(dataset), page.group, "curve"))
             axis.set_yscale(scale)
         if scale == "log":
             format_log_axis(row[0].yaxis)
@@ -197,6 +208,42 @@ def protocol_text(series: Iterable[Series]) -> str:
     many = f"{counts[0]:,}" if len(counts) == 1 else f"{counts[0]:,} to {counts[-1]:,}"
     samplers = sorted({sampler_text(evaluation) for evaluation in evaluated})
     return f"{many} samples each, {' or '.join(samplers)}, {seed_count_text(series)}"
+
+
+def _not_measured(series: Sequence[Series], titles: Iterable[str], groups: Iterable[str]) -> str:
+    """Name what no evaluation has, and the command that measures it, if one does."""
+    applicable = [group for group in dict.fromkeys(groups) if _can_measure(series, group)]
+    if not applicable:
+        return f"not measured of these images: {', '.join(titles)}"
+    return (
+        f"no run has been evaluated by {', '.join(titles)}; run core evaluate --only {','.join(applicable)}"
+    )
+
+
+def _empty_reason(series: Sequence[Series], group: str, title: str) -> str:
+    """Return in short lines the reason why a panel is empty."""
+    if not any(one.evaluated for one in series):
+        return "not evaluated:\ncore evaluate"
+    if _can_measure(series, group):
+        return f"no {title}:\ncore evaluate\n--only {group}"
+    return f"no {title}\nof these images"
+
+
+def _can_measure(series: Sequence[Series], group: str) -> bool:
+    """Return False if the group was measured already, or is of triangles or classes, and the images have none."""
+    evaluations = [evaluation for one in series for _, evaluation in one.evaluated]
+    measured = {name for evaluation in evaluations for name in evaluation.metrics}
+    if group == "labels" and not any(evaluation.classes for evaluation in evaluations):
+        return False
+    general = any(not measured.isdisjoint(GROUPS[name]) for name in GENERAL_GROUPS)
+    triangles = any(not measured.isdisjoint(GROUPS[name]) for name in TRIANGLE_GROUPS)
+    if group in TRIANGLE_GROUPS and general and not triangles:
+        return False
+    return measured.isdisjoint(GROUPS[group])
+
+
+def _group(metric: str) -> str:
+    return next(group for group, metrics in GROUPS.items() if metric in metrics)
 
 
 def _axis_title(name: str, measured: Collection[str]) -> str:
@@ -225,7 +272,7 @@ def _draw_metric(axes: Axes, data: FigureData, dataset: str, name: str) -> None:
             _draw_estimate(axes, index + shift, estimate, data, label)
             found = True
     if not found:
-        mark_empty(axes)
+        mark_empty(axes, _empty_reason(data.on(dataset), _group(name), METRICS[name].title))
 
 
 def _draw_estimate(axes: Axes, x: float, estimate: Estimate, data: FigureData, label: str) -> None:

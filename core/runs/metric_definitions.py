@@ -192,6 +192,8 @@ DEFAULT_GROUPS: Final = tuple(group for group in GROUPS if group not in OPTIONAL
 
 GENERAL_GROUPS: Final = ("features", "appearance")
 """Groups of images of any kind, which are not measured of triangles unless they are named."""
+TRIANGLE_GROUPS: Final = ("shape", "labels", "grey")
+"""Groups of triangles alone."""
 _OF_TRIANGLES: Final = frozenset({*GROUPS["shape"], *GROUPS["grey"], *GROUPS["distribution"][:4]})
 _DIRECTED_FOR_TRIANGLES: Final = frozenset({"density", "coverage"})
 

@@ -176,3 +176,29 @@ def test_columns_of_samples_are_headed_by_their_classes(tmp_path):
     assert heads(rows[1:]) == ["acute", r"\$right", "an obtuse t…", "acute", r"\$right"]
     assert heads(rows) == []
     assert "class" in draw_samples(rows[1:])[1]
+
+
+def test_what_is_missing_of_a_metric_is_named_with_the_command_that_measures_it(tmp_path):
+    measured = {"low": ("pass_rate", "bits_per_dim"), "high": ("pass_rate",), "array": (), "faces": ("kid",)}
+    for index, (dataset, names) in enumerate(measured.items()):
+        run = make_run(tmp_path, dataset=dataset, index=index, images=False)
+        if names:
+            metrics = dict.fromkeys(names, Estimate(0.5))
+            add_evaluation(run, evaluation(metrics=metrics, real={}, curves={}))
+    data = read_figure_data(tmp_path)
+    families = {family.key: family for family in quality.metric_families()}
+
+    def texts(key):
+        axes = quality.draw_family(data, families[key])[0].axes[: len(data.datasets)]
+        return [[text.get_text() for text in axis.texts if text.get_text() != "real"] for axis in axes]
+
+    command, none = "no bits/dim:\ncore evaluate\n--only likelihood", "not evaluated:\ncore evaluate"
+    assert data.datasets == ("low", "high", "array", "faces")
+    assert texts("likelihood") == [[], [command], [none], [command]]
+    assert texts("shape") == [[], [], [none], ["no pass\nof these images"]]
+    with pytest.raises(CannotDrawError, match=r"by PSNR, .*; run core evaluate --only reconstruction$"):
+        quality.draw_family(data, families["reconstruction"])
+    with pytest.raises(CannotDrawError, match=r"by reconstruction psnr, .* --only reconstruction$"):
+        quality.draw_curves(data, quality.RECONSTRUCTION)
+    with pytest.raises(CannotDrawError, match=r"^not measured of these images: label$"):
+        quality.draw_family(data, families["labels"])
