@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from core.config import RunConfig, flatten
 from core.errors import UserError
 from core.files.sanitize import sanitize
+from core.recipes.images_rule import DERIVED
 from core.runs import EpochRecord, Evaluation, MetricsTail, RunInfo, read_evaluations
 
 Losses = NDArray[np.float64]
@@ -130,6 +131,24 @@ def dataset_titles(configs: Iterable[RunConfig]) -> dict[str, str]:
     }
 
 
+def derived_settings(configs: Iterable[RunConfig]) -> set[str]:
+    """Names of the settings that recipe `images` took from its rule in all runs; none if other recipes are among them.
+
+    Runs do not record what the user set. But the rule gives the same to the same images, so a setting in which runs on
+    the same images differ is the user's.
+    """
+    configs = list(configs)
+    if any(config.recipe != "images" for config in configs):
+        return set()
+    values: dict[str, dict[str, set[str]]] = {key: defaultdict(set) for key in DERIVED}
+    for config in configs:
+        table = flatten(msgspec.to_builtins(config))
+        for key, sources in DERIVED.items():
+            origin = repr((config.data, [table.get(source) for source in sources]))
+            values[key][origin].add(repr(table.get(key)))
+    return {key for key, found in values.items() if all(len(one) == 1 for one in found.values())}
+
+
 def file_titles(files: Iterable[str | None]) -> dict[str, str]:
     """Short title of each file of betas: its stem if these differ, else its name, its folder too, or all its path."""
     names = list(dict.fromkeys(filter(None, files)))
@@ -155,6 +174,9 @@ def row_labels(groups: Sequence[Sequence[Member]], by: Sequence[str]) -> list[st
     labels = [join_unique(sanitize(member.config.schedule.name) for member in group) for group in groups]
     datasets = [join_unique(member.config.data.dataset for member in group) for group in groups]
     tables = [settings_table(group) for group in groups]
+    hidden = set(_NOT_IN_LABELS)
+    if not by:
+        hidden |= derived_settings(member.config for group in groups for member in group)
     files = file_titles(member.config.schedule.file for group in groups for member in group)
     for group, table in zip(groups, tables, strict=True):
         names = [member.config.schedule.file for member in group]
@@ -163,7 +185,7 @@ def row_labels(groups: Sequence[Sequence[Member]], by: Sequence[str]) -> list[st
         table = tables[clash[0]]
         keys = [key for name in by for key in _matching_keys(name, table)] or list(table)
         for key in sorted(keys, key=lambda key: key != "train.seed"):
-            if key in _NOT_IN_LABELS:
+            if key in hidden:
                 continue
             longer = [
                 " ".join(filter(None, (labels[index], _label_part(key, tables[index][key]))))

@@ -11,7 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.comparison.compare import LOSSES, POOLED_SETTINGS, metric_value
-from core.comparison.grouping import Member, dataset_titles, flat_settings, value_text
+from core.comparison.grouping import (
+    Member,
+    dataset_titles,
+    derived_settings,
+    file_titles,
+    flat_settings,
+    value_text,
+)
 from core.comparison.pooling import Score, pool
 from core.errors import UserError, did_you_mean
 from core.runs import METRICS
@@ -82,9 +89,13 @@ class Sweep:
 
 
 def swept_settings(members: Sequence[Member]) -> list[str]:
-    """List the settings that differ between runs, numeric ones first; seeds and the like are left out."""
+    """List the settings that differ between runs, numeric ones first.
+
+    Seeds and the like are left out, and what recipe `images` derived from the images.
+    """
     tables = _tables(members)
-    keys = [key for key in _varying(tables) if key not in POOLED_SETTINGS]
+    hidden = {*POOLED_SETTINGS, *derived_settings(member.config for member in members)}
+    keys = [key for key in _varying(tables) if key not in hidden]
     return sorted(keys, key=lambda key: not _is_numeric([table.get(key) for table in tables]))
 
 
@@ -159,6 +170,8 @@ def _lines(
     dataset: str,
 ) -> list[SweepLine]:
     """Make the lines of one data set; the variance between seeds is that of all their points."""
+    files = file_titles(table.get("schedule.file") for table in tables)
+    tables = [table | {"schedule.file": files.get(str(table.get("schedule.file")))} for table in tables]
     cells: dict[tuple[str, str], list[int]] = defaultdict(list)
     for index in indices:
         label = " ".join(_part(one, tables[index].get(one)) for one in keys)

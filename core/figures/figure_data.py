@@ -1,13 +1,13 @@
 """The data of all figures: runs, read once and grouped so that those of a series differ only in their seed."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
 
 import msgspec
 
-from core.comparison.grouping import Member, dataset_titles, file_titles, read_members
+from core.comparison.grouping import Member, dataset_titles, derived_settings, file_titles, read_members
 from core.config import RunConfig, ScheduleConfig, flatten
 from core.errors import UserError
 from core.figures.style import SeriesStyle, printable_line, schedule_style
@@ -122,7 +122,8 @@ def load_figure_data(infos: Iterable[RunInfo]) -> FigureData:
     members, problems = read_members(infos)
     if not members:
         raise UserError("no runs to draw; train some with core train, or name others")
-    labels = _labels_by_kind([member.config for member in members])
+    derived = derived_settings(member.config for member in members)
+    labels = _labels_by_kind([member.config for member in members], derived)
     named = dataset_titles(member.config for member in members)
     titles = {name: printable_line(title) for name, title in named.items()}
     series: list[Series] = []
@@ -131,7 +132,8 @@ def load_figure_data(infos: Iterable[RunInfo]) -> FigureData:
             alike = [
                 member
                 for member in members
-                if member.config.data.dataset == dataset and labels[_kind_key(member.config)][0] == label
+                if member.config.data.dataset == dataset
+                and labels[_kind_key(member.config, derived)][0] == label
             ]
             alike.sort(key=lambda member: (member.config.train.seed, member.info.id))
             if alike:
@@ -176,13 +178,15 @@ def seed_count_text(series: Sequence[Series]) -> str:
     return f"{counts[0]} seeds each" if len(counts) == 1 else f"{counts[0]} to {counts[-1]} seeds each"
 
 
-def _labels_by_kind(configs: Sequence[RunConfig]) -> dict[str, tuple[str, SeriesStyle]]:
+def _labels_by_kind(
+    configs: Sequence[RunConfig], derived: Collection[str]
+) -> dict[str, tuple[str, SeriesStyle]]:
     """Return label and style of each kind of run, keyed by `_kind_key`, in the order of their schedules."""
-    kinds = {_kind_key(config): config for config in configs}
+    kinds = {_kind_key(config, derived): config for config in configs}
     found = {}
     for name in sorted({config.schedule.name for config in configs}, key=_schedule_rank):
         alike = [kind for kind, config in kinds.items() if config.schedule.name == name]
-        labels = _labels(name, [_distinguishing_settings(kinds[kind]) for kind in alike])
+        labels = _labels(name, [_distinguishing_settings(kinds[kind], derived) for kind in alike])
         for variant, (label, kind) in enumerate(
             sorted(zip(labels, alike, strict=True), key=_short_label_first)
         ):
@@ -192,17 +196,18 @@ def _labels_by_kind(configs: Sequence[RunConfig]) -> dict[str, tuple[str, Series
 
 def distinguishing_setting_names(data: FigureData) -> list[str]:
     """Return the dotted names of the settings that distinguish series: runs equal in all of them are one series."""
-    return ["data.dataset", "schedule.name", *_distinguishing_settings(data.members[0].config)]
+    derived = derived_settings(member.config for member in data.members)
+    return ["data.dataset", "schedule.name", *_distinguishing_settings(data.members[0].config, derived)]
 
 
-def _kind_key(config: RunConfig) -> str:
+def _kind_key(config: RunConfig, derived: Collection[str]) -> str:
     """Return a key that is equal for runs that differ only in their data and ignored settings such as the seed."""
-    return repr((config.schedule.name, _distinguishing_settings(config)))
+    return repr((config.schedule.name, _distinguishing_settings(config, derived)))
 
 
-def _distinguishing_settings(config: RunConfig) -> dict[str, Any]:
+def _distinguishing_settings(config: RunConfig, derived: Collection[str]) -> dict[str, Any]:
     table = flatten(msgspec.to_builtins(config.resolved()))
-    return {key: value for key, value in table.items() if key not in _IGNORED_SETTINGS}
+    return {key: value for key, value in table.items() if key not in _IGNORED_SETTINGS and key not in derived}
 
 
 def _labels(name: str, kinds: Sequence[dict[str, Any]]) -> list[str]:

@@ -22,6 +22,17 @@ _WIDE_UP_TO: Final = 64
 """Largest side with a wider network; beyond, time is better spent on steps."""
 
 
+DERIVED: Final = {
+    "model.width": ("model.preset",),
+    "train.batch_size": (),
+    "train.max_steps": ("train.batch_size",),
+    "train.epochs": ("train.batch_size",),
+    "sample.every": ("train.batch_size",),
+    "sample.reverse_every": ("train.batch_size",),
+}
+"""Settings of the rule, with those that they follow from beside the images."""
+
+
 @dataclass(frozen=True)
 class ImagesRule:
     """Settings that follow from the images."""

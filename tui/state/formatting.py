@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 from rich.cells import cell_len, set_cell_size
 
-from core.comparison.grouping import dataset_titles, file_titles
+from core.comparison.grouping import dataset_titles, derived_settings, file_titles
 from core.config import RunConfig, ScheduleConfig, flatten
 from core.config.schema import PRESET_WIDTHS
 from core.errors import UserError
@@ -62,11 +62,11 @@ def _distinguishing_labels(runs: tuple[tuple[str, str, RunConfig], ...]) -> Mapp
     titles = dataset_titles(config for _, _, config in runs)
     files = file_titles(config.schedule.file for _, _, config in runs)
     keys = dict.fromkeys(key for settings in flat.values() for key in settings)
+    hidden = _NEVER_DISTINGUISHING | derived_settings(config for _, _, config in runs)
     distinguishing = [
         key
         for key in keys
-        if key not in _NEVER_DISTINGUISHING
-        and len({repr(settings.get(key)) for settings in flat.values()}) > 1
+        if key not in hidden and len({repr(settings.get(key)) for settings in flat.values()}) > 1
     ]
     return {
         run_id: " ".join([label, *_distinguishing_values(flat[run_id], distinguishing, titles, files)])

@@ -9,13 +9,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from core.cli.describe import run_labels
 from core.comparison.compare import Comparison, compare
 from core.comparison.grouping import read_members
 from core.config import RunConfig, ScheduleConfig, TrainConfig
 from core.config.schema import DataConfig, ModelConfig
 from core.errors import UserError
-from core.figures.figure_data import load_figure_data
 from core.runs import Evaluation, RunStore, add_evaluation
 from core.statistics.estimate import Estimate
 from tests.support.fake_runs import CREATED, make_run
@@ -218,28 +216,6 @@ def test_a_label_is_the_schedule_and_the_least_that_tells_it_from_others(tmp_pat
             **BARE,
         )
     assert [row.label for row in comparison(tmp_path).rows] == labels
-
-
-@pytest.mark.parametrize(
-    ("files", "labels"),
-    [
-        (("/long/path/gentle.npy", "/long/path/steep.npy"), ["custom gentle", "custom steep"]),
-        (("/a/levels.npy", "/b/levels.npy"), ["custom a/levels", "custom b/levels"]),
-        (("/a/levels.npy", "/a/levels.txt"), ["custom levels.npy", "custom levels.txt"]),
-        (("/a/l.npy", "/a/l.txt", "/b/l.npy"), ["custom /a/l.npy", "custom /a/l.txt", "custom /b/l.npy"]),
-        (("/a/" + 40 * "x" + ".npy", "/a/y.npy"), ["custom xxxxxxxxxx…xxxxxxxxx", "custom y"]),
-    ],
-)
-def test_a_file_of_betas_is_labelled_by_the_least_of_its_path(tmp_path, files, labels):
-    for place, file in enumerate(files):
-        made = config(schedule=ScheduleConfig(name="custom", file=file))
-        created = CREATED + timedelta(seconds=place)
-        make_run(tmp_path, config=made, run_id=f"r{place}", created=created, **BARE)
-    assert [row.label for row in comparison(tmp_path).rows] == labels
-    infos = sorted(RunStore(tmp_path).infos(), key=lambda info: info.id)
-    assert list(run_labels(infos).values()) == labels
-    if len(files) < 3:
-        assert set(load_figure_data(infos).labels) == {label.replace(" ", ", ") for label in labels}
 
 
 def test_by_a_setting_of_ones_own(tmp_path):
