@@ -24,16 +24,21 @@ def shell(module: str, words: str, redirections: str, cwd: Path) -> "subprocess.
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("redirections", CLOSED)
+COMMANDS = [
+    *(("runs list", 0), ("runs list --json", 0), ("data make low --count 3", 0), ("schedules", 0)),
+    *(("--help", 0), ("nonsense", 2), ("runs rm x", 2), ("", 2)),
+]
+
+
+# Each process takes half a second: one command that works and a mistake meet every combination, the others the worst.
 @pytest.mark.parametrize(
-    ("words", "code"),
-    [
-        *(("runs list", 0), ("runs list --json", 0), ("data make low --count 3", 0), ("schedules", 0)),
-        *(("--help", 0), ("nonsense", 2), ("runs rm x", 2), ("", 2)),
-    ],
+    ("words", "code", "redirections"),
+    [(*command, CLOSED[-1]) for command in COMMANDS]
+    + [(*command, some) for command in (("runs list --json", 0), ("nonsense", 2)) for some in CLOSED[:-1]]
+    + [("data make low --count 3", 0, "2>&-")],
 )
 def test_a_command_does_its_work_without_the_streams(
-    tmp_path: Path, redirections: str, words: str, code: int
+    tmp_path: Path, words: str, code: int, redirections: str
 ) -> None:
     done = shell("core", words, redirections, tmp_path)
     assert done.returncode == code, done.stderr
