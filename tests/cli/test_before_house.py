@@ -6,10 +6,8 @@ Names, numbers, keys and files are compared; the wording of messages may change.
 
 import json
 import lzma
-import os
 import re
 import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -35,7 +33,7 @@ from tests.support.before_house import (
     expected,
     run_in,
 )
-from tests.support.queueing import worker_command
+from tests.support.tiny_runs import train_here
 
 Json = Any
 
@@ -62,13 +60,9 @@ def own_house(tmp_path: Path) -> Path:
 
 
 def train(house: Path, run: Any) -> None:
-    """Train the run to its end with a worker of the current version."""
-    environment = {**os.environ, "DDPM_DATA": str(house / "datasets")}
-    command = worker_command(run)
-    done = subprocess.run(
-        command, cwd=house, env=environment, capture_output=True, text=True, timeout=120, check=False
-    )
-    assert done.returncode == 0, done.stderr
+    """Train the run to its end by the current version."""
+    with before_house.inside(house):
+        assert train_here(run) == 0, run.read_status().error
 
 
 def begin_as_before(house: Path, run: Any) -> None:

@@ -2,7 +2,6 @@
 
 import json
 import os
-import subprocess
 from pathlib import Path
 
 import msgspec
@@ -18,7 +17,7 @@ from core.launch.provenance import config_with_absolute_paths, with_absolute_pat
 from core.launch.queue import enqueue
 from core.recipes import load_recipe
 from core.runs import RunDirectory, RunStore, State, latest_evaluation
-from tests.support.queueing import worker_command
+from tests.support.tiny_runs import train_here
 from tests.support.tui_pilot import dashboard
 
 BETAS = "0.1 0.2 0.3 0.4\n"
@@ -53,12 +52,6 @@ def paths(config: RunConfig) -> tuple[str, str | None]:
     return config.data.dataset, config.schedule.file
 
 
-def work(run: RunDirectory) -> None:
-    """Have a real worker train the run, started from the working directory."""
-    done = subprocess.run(worker_command(run), capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == 0, done.stderr
-
-
 def older(root: Path, config: RunConfig, **provenance: str) -> RunDirectory:
     """A run whose paths are kept as they were given."""
     return RunDirectory.create(root, config, group="g", provenance=provenance)
@@ -71,7 +64,7 @@ def test_a_run_made_of_relative_paths_is_trained_evaluated_and_compared_from_els
     assert paths(run.read().config) == (str(here / "small.toml"), str(here / "betas.txt"))
     assert "-small-custom-" in run.id
     monkeypatch.chdir(here.parent / "there")
-    work(run)
+    assert train_here(run) == 0, run.read_status().error
     assert (run.read_status().state, run.read_status().epoch) == (State.FINISHED, 1)
     assert run_command(["evaluate", str(run.path), "--count", "4", "--only", "likelihood"]) == 0
     evaluated = latest_evaluation(run)

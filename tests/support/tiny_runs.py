@@ -1,9 +1,11 @@
 """Trainings of a second, in this process."""
 
+import signal
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import torch
 
 from core.config import DataConfig, ModelConfig, RunConfig, SampleConfig, ScheduleConfig, TrainConfig
 from core.data import load_dataset
@@ -41,8 +43,16 @@ def new_tiny_run(home: Path, every: int = 1, **train: Any) -> RunDirectory:
 
 
 def train_here(run: RunDirectory) -> int:
-    """Train a run that has ended, or is queued, in this process, and return the exit code."""
+    """Train a run that has ended, or is queued, in this process on one thread, and return the exit code."""
     with run.lock():
         if run.read_status().state is not State.QUEUED:
             run.write_status(msgspec.structs.replace(run.read_status(), state=State.QUEUED))
-    return run_main(run, SingleProcess(), 1, [])
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return run_main(run, SingleProcess(), 1, [])
+    finally:
+        torch.set_num_threads(threads)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
