@@ -53,10 +53,16 @@ def test_estimates_without_bounds_or_values_are_drawn_as_far_as_they_are_known(t
     missing = missing_reasons(draw_figures(tmp_path))
     assert "shape" not in missing
     assert "grey" not in missing
-    assert missing["distribution"].startswith("not measured of these images: area KS, ")
-    assert missing["quality"].startswith("no run has been evaluated by balanced pass, ")
-    assert missing["quality"].endswith("; run core evaluate --only features")
-    assert missing["timesteps"].endswith("; run core evaluate --only likelihood")
+    assert missing["distribution"] == (
+        "not measured of these images: area KS, angle KS, centroid, orientation, density, coverage, MMD, sliced W"
+    )
+    assert missing["quality"] == (
+        "no run has been evaluated by balanced pass, area TV, grey pass, KID, Fréchet; "
+        "run core evaluate --only features"
+    )
+    assert missing["timesteps"] == (
+        "no run has been evaluated by loss by timestep, bound by timestep; run core evaluate --only likelihood"
+    )
 
 
 def test_the_epochs_are_evaluated_by_the_shapes_on_their_sheets(tmp_path, monkeypatch):
